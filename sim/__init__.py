@@ -1,1 +1,8 @@
-"""Filled below."""
+"""The arm in MuJoCo: tasks to teach, and a fair judge of who has learnt them."""
+
+from demoloop.sim.errors import SimError
+from demoloop.sim.make import make_robot
+from demoloop.sim.robot import SimRobot
+from demoloop.sim.tasks import TASKS, Task
+
+__all__ = ["TASKS", "SimError", "SimRobot", "Task", "make_robot"]

@@ -1,0 +1,32 @@
+"""What a task is: a few objects, where they start, and when it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mujoco
+import numpy as np
+
+from demoloop.robot import Agent
+
+if TYPE_CHECKING:
+    from demoloop.sim.robot import SimRobot
+
+
+@dataclass(frozen=True)
+class Task:
+    """One thing to teach. Its objects stand in an MJCF beside the file that defines it."""
+
+    name: str
+    instruction: str  # what one would tell a person
+    mjcf: Path
+    max_seconds: float  # an episode that is not solved by then has failed
+    place: Callable[[mujoco.MjModel, mujoco.MjData, np.random.Generator], None]
+    """Puts the objects where an episode starts; every random choice comes from the generator."""
+    is_solved: Callable[[mujoco.MjModel, mujoco.MjData], bool]
+    """Looks at physics alone: things lie at rest where they should and nobody holds them."""
+    make_expert: Callable[[SimRobot, int], Agent]
+    """A scripted demonstrator that sees the simulation; the int seeds its human variation."""
