@@ -1,0 +1,154 @@
+"""A robot of three joints and a policy file for it, small enough to be made in each test."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from demoloop.robot import CameraSpec, JointSpec, Observation, RobotSpec
+from demoloop.robot.card import CARD_KEY, ParityProbe, PolicyCard, probe_input, seal
+
+HORIZON = 6
+SLOPE = np.array([0.01, -0.02, 0.05], np.float32)  # [unit per step] how far the policy moves
+
+
+@pytest.fixture
+def spec() -> RobotSpec:
+    return RobotSpec(
+        "tiny",
+        (
+            JointSpec("pan", -1.0, 1.0, 2.0, 10.0),
+            JointSpec("lift", -0.5, 1.5, 2.0, 10.0),
+            JointSpec("gripper", 0.0, 1.0, 3.0, 20.0, "opening"),
+        ),
+        (CameraSpec("front", 9, 20), CameraSpec("wrist", 16, 16)),
+        50.0,
+    )
+
+
+@pytest.fixture
+def observe(spec: RobotSpec) -> Callable[..., Observation]:
+    """Makes what `spec`'s robot sees at a time with its joints at given positions."""
+
+    def make(time: float = 0.0, positions: tuple[float, ...] = (0.1, 0.2, 0.3)) -> Observation:
+        return Observation(
+            time,
+            np.array([*positions, 0.0, 0.0, 0.0], np.float32),
+            {c.name: np.full((c.height, c.width, 3), 7, np.uint8) for c in spec.cameras},
+            {c.name: time for c in spec.cameras},
+        )
+
+    return make
+
+
+def tiny_card(spec: RobotSpec) -> PolicyCard:
+    num_values = len(spec.proprioception_names)
+    return PolicyCard(
+        policy="ramp",
+        spec=spec,
+        spec_fingerprint=spec.fingerprint(),
+        proprioception_names=spec.proprioception_names,
+        proprioception_low=(-0.5,) * num_values,
+        proprioception_high=(0.5,) * num_values,
+        horizon=HORIZON,
+        tasks=("nothing in particular",),
+        dataset_view="none",
+        code_version="0",
+        train_config={"steps": 0},
+        parity=ParityProbe(
+            seed=3,
+            expected=((0.0,) * spec.action_dim,) * HORIZON,
+            tolerance=(1e-5,) * spec.action_dim,
+        ),
+    )
+
+
+def tiny_graph(spec: RobotSpec) -> onnx.ModelProto:
+    """actions[k] = clip(positions + (k + 1) * SLOPE + 1e-4 * mean of all pixels)."""
+    num_values = len(spec.proprioception_names)
+    inputs = [helper.make_tensor_value_info("proprioception", TensorProto.FLOAT, [1, num_values])]
+    ramp = np.arange(1, HORIZON + 1, dtype=np.float32)[:, None] * SLOPE  # (horizon, action_dim)
+    constants = {
+        "start": np.array([0]),
+        "end": np.array([spec.action_dim]),
+        "axis": np.array([1]),
+        "ramp": ramp[None],
+        "low": spec.low,
+        "high": spec.high,
+        "gain": np.array(1e-4 / len(spec.cameras), np.float32),
+    }
+    nodes = [
+        helper.make_node("Slice", ["proprioception", "start", "end", "axis"], ["positions"]),
+        helper.make_node("Unsqueeze", ["positions", "axis"], ["now"]),
+        helper.make_node("Add", ["now", "ramp"], ["sum_0"]),
+    ]
+    for index, camera in enumerate(spec.cameras):
+        name, size = f"image.{camera.name}", [1, camera.height, camera.width, 3]
+        inputs.append(helper.make_tensor_value_info(name, TensorProto.UINT8, size))
+        nodes += [
+            helper.make_node("Cast", [name], [f"float_{index}"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMean", [f"float_{index}"], [f"mean_{index}"], keepdims=0),
+            helper.make_node("Mul", [f"mean_{index}", "gain"], [f"seen_{index}"]),
+            helper.make_node("Add", [f"sum_{index}", f"seen_{index}"], [f"sum_{index + 1}"]),
+        ]
+    nodes += [
+        helper.make_node("Max", [f"sum_{len(spec.cameras)}", "low"], ["above"]),
+        helper.make_node("Min", ["above", "high"], ["actions"]),
+    ]
+    shape = [1, HORIZON, spec.action_dim]
+    graph = helper.make_graph(
+        nodes,
+        "ramp",
+        inputs,
+        [helper.make_tensor_value_info("actions", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def write_policy(
+    path: Path,
+    spec: RobotSpec,
+    change_card: Callable[[PolicyCard], PolicyCard] = lambda card: card,
+) -> Path:
+    """Writes a sealed policy file; `change_card` may spoil the card after the probe was run."""
+    model, card = tiny_graph(spec), tiny_card(spec)
+    images, proprioception = probe_input(card)
+    feeds = {f"image.{name}": image[None] for name, image in images.items()}
+    session = ort.InferenceSession(model.SerializeToString())
+    (actions,) = session.run(None, feeds | {"proprioception": proprioception[None]})
+    expected = tuple(map(tuple, actions[0].tolist()))
+    probe = ParityProbe(seed=3, expected=expected, tolerance=card.parity.tolerance)
+    card = change_card(msgspec.structs.replace(card, parity=probe))
+    helper.set_model_props(model, {CARD_KEY: card.to_json()})
+    path.write_bytes(model.SerializeToString())
+    seal(path)
+    return path
+
+
+@pytest.fixture
+def policy_file(tmp_path: Path, spec: RobotSpec) -> Path:
+    return write_policy(tmp_path / "policy.onnx", spec)
+
+
+@pytest.fixture
+def other_spec(spec: RobotSpec) -> RobotSpec:
+    """The same robot, but its second joint turns 0.1 rad less."""
+    pan, lift, gripper = spec.joints
+    return replace(spec, joints=(pan, replace(lift, high=1.4), gripper))
+
+
+@pytest.fixture
+def make_policy() -> Callable[..., Path]:
+    return write_policy
+
+
+@pytest.fixture
+def make_graph() -> Callable[[RobotSpec], onnx.ModelProto]:
+    return tiny_graph
