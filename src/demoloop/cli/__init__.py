@@ -1,0 +1,1 @@
+"""One file a verb, each with a frozen dataclass `Options` and `main(options) -> int`."""
