@@ -1,0 +1,93 @@
+"""Checkpoints: one safetensors file with everything a run needs to go on to the bit."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from demoloop.policies.errors import PolicyError
+from demoloop.policies.policy import Policy, PolicyShape
+from demoloop.policies.registry import make_policy
+from demoloop.robot import RobotSpec
+
+NAME = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Tensors by name, and what describes them as JSON values."""
+
+    tensors: dict[str, Tensor]
+    info: dict[str, Any]
+
+    def save(self, folder: Path) -> None:
+        """Writes into `folder` so that a kill leaves the old checkpoint or the new, never half."""
+        temporary = folder / f"{NAME}.partial"
+        # A clone each: safetensors refuses tensors that share memory.
+        tensors = {name: value.detach().clone().contiguous() for name, value in self.tensors.items()}
+        save_file(tensors, temporary, metadata={"info": json.dumps(self.info)})
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.rename(folder / NAME)
+
+    @classmethod
+    def load(cls, folder: Path) -> Checkpoint:
+        """Reads what `save` wrote; raises PolicyError that names what is wrong with it."""
+        path = folder / NAME
+        if not path.exists():
+            raise PolicyError(f"no checkpoint in {folder}; `demoloop train --out {folder}` makes one")
+        try:
+            with safe_open(path, framework="pt") as file:
+                info = json.loads((file.metadata() or {})["info"])
+                return cls({name: file.get_tensor(name) for name in file.keys()}, info)  # noqa: SIM118
+        except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+            raise PolicyError(
+                f"{path} is not a whole checkpoint of demoloop ({error}); train again"
+            ) from error
+
+
+def load_policy(folder: Path) -> tuple[Policy, dict[str, Any]]:
+    """Returns the averaged (EMA) policy of a run folder, ready to predict, and its info."""
+    checkpoint = Checkpoint.load(folder)
+    policy = make_policy(
+        checkpoint.info["policy"], shape_from_json(checkpoint.info["shape"]), checkpoint.info["sizes"]
+    )
+    prefix = "ema."
+    state = {k[len(prefix) :]: v for k, v in checkpoint.tensors.items() if k.startswith(prefix)}
+    try:
+        policy.load_state_dict(state)
+    except RuntimeError as error:
+        raise PolicyError(f"{folder / NAME} does not fit its own sizes: {error}") from error
+    policy.eval()
+    return policy, checkpoint.info
+
+
+def shape_to_json(shape: PolicyShape) -> dict[str, Any]:
+    """Returns plain JSON values."""
+    return {
+        "spec": shape.spec.to_json(),
+        "proprioception_dim": shape.proprioception_dim,
+        "horizon": shape.horizon,
+        "image_size": list(shape.image_size),
+        "is_relative": shape.is_relative,
+    }
+
+
+def shape_from_json(value: dict[str, Any]) -> PolicyShape:
+    """Reads what `shape_to_json` wrote."""
+    height, width = value["image_size"]
+    return PolicyShape(
+        spec=RobotSpec.from_json(value["spec"]),
+        proprioception_dim=int(value["proprioception_dim"]),
+        horizon=int(value["horizon"]),
+        image_size=(int(height), int(width)),
+        is_relative=bool(value["is_relative"]),
+    )

@@ -1,0 +1,44 @@
+"""The policies there are. A new one is a file, and one line here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from demoloop.policies.act import ActConfig, ActPolicy
+from demoloop.policies.chunk import ChunkConfig, ChunkPolicy
+from demoloop.policies.errors import PolicyError
+from demoloop.policies.policy import Policy, PolicyShape
+
+PolicyConfig = ChunkConfig | ActConfig
+
+
+@dataclass(frozen=True)
+class PolicyKind:
+    """A network and its sizes."""
+
+    policy: type[Any]  # Policy, built from (PolicyShape, its own config)
+    config: type[Any]
+
+
+POLICIES: dict[str, PolicyKind] = {
+    "chunk": PolicyKind(ChunkPolicy, ChunkConfig),
+    "act": PolicyKind(ActPolicy, ActConfig),
+}
+
+
+def make_policy(name: str, shape: PolicyShape, sizes: dict[str, Any] | None = None) -> Policy:
+    """Builds the policy called `name`; `sizes` are fields of its config, the rest default.
+
+    Raises:
+        PolicyError: There is no such policy, or its config has no such field.
+    """
+    if name not in POLICIES:
+        raise PolicyError(f"no policy {name!r}; there are {', '.join(POLICIES)}")
+    kind = POLICIES[name]
+    try:
+        config = kind.config(**(sizes or {}))
+    except TypeError as error:
+        raise PolicyError(f"policy {name!r}: {error}") from error
+    policy: Policy = kind.policy(shape, config)
+    return policy
