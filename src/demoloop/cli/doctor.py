@@ -47,20 +47,25 @@ class Finding:
 
 
 def main(options: Options) -> int:
-    """Examines this machine, row by row; 0 when the simulated loop works on it, else 1."""
-    findings = []
-    for finding in examine():
-        findings.append(finding)
-        if not options.json:
+    """Examines this machine; 0 when the simulated loop works on it, else 1."""
+    return report(examine(), as_json=options.json)
+
+
+def report(findings: Iterable[Finding], *, as_json: bool) -> int:
+    """Prints each finding as it comes and returns the exit code."""
+    rows = []
+    for finding in findings:
+        rows.append(finding)
+        if not as_json:
             print(to_line(finding), flush=True)
-    broken = loop_blockers(findings)
-    if options.json:
-        print(json.dumps([asdict(finding) for finding in findings], indent=2))
-    elif broken:
-        print(f"\nThe simulated loop does not work here yet; mend: {', '.join(broken)}.")
+    blockers = loop_blockers(rows)
+    if as_json:
+        print(json.dumps([asdict(row) for row in rows], indent=2))
+    elif blockers:
+        print(f"\nThe simulated loop does not work here yet; mend: {', '.join(blockers)}.")
     else:
         print("\nThe simulated loop works here: demoloop demo")
-    return 1 if broken else 0
+    return 1 if blockers else 0
 
 
 def loop_blockers(findings: Iterable[Finding]) -> list[str]:
@@ -88,11 +93,11 @@ def examine() -> Iterator[Finding]:
     yield serial_ports(Path("/dev"))
 
 
-def disk(folder: Path) -> Finding:
+def disk(folder: Path, needed_gb: float = DISK_NEEDED_GB) -> Finding:
     """How much room there is where the demo would write."""
     free_gb = shutil.disk_usage(folder).free / 1e9
-    if free_gb < DISK_NEEDED_GB:
-        mend = f"free {DISK_NEEDED_GB:.0f} GB, or run demoloop in a folder on another disk"
+    if free_gb < needed_gb:
+        mend = f"free {needed_gb:.0f} GB, or run demoloop in a folder on another disk"
         return Finding("disk", "broken", f"{free_gb:.1f} GB free", mend, is_needed=True)
     return Finding("disk", "ok", f"{free_gb:.0f} GB free", is_needed=True)
 
@@ -171,9 +176,10 @@ def ask(
     *arguments: str,
     environment: dict[str, str] | None = None,
     timeout_s: float = PROBE_TIMEOUT_S,
+    script: str = probes.__file__,
 ) -> tuple[State, str]:
     """Runs one of `demoloop.cli.probes` in a process of its own; returns how it went, in a line."""
-    command = [sys.executable, "-P", probes.__file__, probe, *arguments]
+    command = [sys.executable, "-P", script, probe, *arguments]
     with tempfile.TemporaryDirectory() as folder:  # MuJoCo writes a log of errors where it stands
         try:
             done = subprocess.run(
@@ -186,7 +192,7 @@ def ask(
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            return "broken", f"no answer within {timeout_s:.0f} s"
+            return "broken", f"no answer within {timeout_s:g} s"
     if done.returncode < 0:
         return "broken", f"crashed with {signal.Signals(-done.returncode).name}"
     said = (done.stdout.strip() or done.stderr.strip() or "said nothing").splitlines()[-1]

@@ -1,0 +1,30 @@
+"""What every test runs under."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+# MuJoCo's own default on Linux wants a window; read when mujoco is imported, so set before.
+if sys.platform == "linux":
+    os.environ.setdefault("MUJOCO_GL", "egl")
+
+
+def is_excused(report: pytest.TestReport | pytest.CollectReport) -> bool:
+    """Whether a skip is about recorded data that does not come with the repository."""
+    return isinstance(report.longrepr, tuple) and "data" in report.longrepr[2]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """With CI set, a skip for a missing package or system part fails the run."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if not os.environ.get("CI") or reporter is None:
+        return
+    unexcused = [report for report in reporter.stats.get("skipped", ()) if not is_excused(report)]
+    for report in unexcused:
+        reporter.write_line(f"\nCI allows no skip but for absent data: {report.nodeid}", red=True)
+    if unexcused and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

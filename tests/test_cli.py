@@ -1,0 +1,237 @@
+"""Laws of the command line: what it answers to good, bad and missing words."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from demoloop.__main__ import VERBS, Verb, main
+from demoloop.cli.extras import EXTRA_OF
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+ECHO = """
+from dataclasses import dataclass
+from demoloop.robot import DemoloopError
+
+@dataclass(frozen=True)
+class Options:
+    \"\"\"Does as it is told.\"\"\"
+
+    code: int = 0
+    \"\"\"What to exit with.\"\"\"
+
+def main(options):
+    if options.code == 99:
+        raise DemoloopError("arm is\\nunplugged; plug it in")
+    if options.code == 100:
+        raise KeyboardInterrupt
+    if options.code == 101:
+        import torch.no_such_part
+    if options.code == 102:
+        raise ModuleNotFoundError("No module named 'demoloop.lost'", name="demoloop.lost")
+    if options.code == 103:
+        raise BrokenPipeError("some worker died")
+    print("done")
+    return options.code
+"""
+
+# Sleeps until it is interrupted, after it said that it is ready for that.
+SLEEPER = """
+import time
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Options:
+    \"\"\"Sleeps.\"\"\"
+
+def main(options):
+    print("ready", flush=True)
+    time.sleep(60)
+    return 0
+"""
+
+# More than any pipe holds, so that writing fails once nobody reads.
+CHATTERER = """
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Options:
+    \"\"\"Talks.\"\"\"
+
+def main(options):
+    for _ in range(200_000):
+        print("row after row")
+    return 0
+"""
+
+
+@pytest.fixture
+def verbs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Verb]:
+    """One verb, `echo`, whose module is written for the test."""
+    (tmp_path / "echo_verb.py").write_text(ECHO)
+    monkeypatch.syspath_prepend(tmp_path)
+    return {"echo": Verb("echo_verb", "Answers."), "other": Verb("no_such_module", "Never.")}
+
+
+def start(folder: Path, source: str) -> subprocess.Popen[str]:
+    """Starts a process of its own in which `demoloop verb` is what `source` says."""
+    (folder / "the_verb.py").write_text(source)
+    code = (
+        "import sys; from demoloop.__main__ import Verb, main; "
+        "sys.exit(main(['verb'], {'verb': Verb('the_verb', 'For a test.')}))"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{folder}"}
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_every_verb_has_frozen_options_that_explain_themselves(name: str) -> None:
+    module = importlib.import_module(VERBS[name].module)
+    assert dataclasses.is_dataclass(module.Options)
+    assert module.Options.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    # A dataclass without a docstring is given its own signature for one.
+    assert not str(module.Options.__doc__).startswith("Options("), "Options has no docstring"
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_every_verb_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    assert f"usage: demoloop {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_names_every_verb_with_its_sentence(
+    flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([flag]) == 0
+    said = capsys.readouterr().out
+    for name, verb in VERBS.items():
+        assert re.search(rf"^  {name} +{re.escape(verb.sentence)}$", said, re.MULTILINE)
+
+
+def test_help_loads_no_verb() -> None:
+    code = (
+        "import sys; from demoloop.__main__ import main; main(['--help']); "
+        "print([m for m in sys.modules if m.startswith('demoloop.cli.')], file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        check=False,
+    )
+    assert done.stderr.strip() == "['demoloop.cli.extras']"
+
+
+def test_no_verb_is_answered_with_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "usage: demoloop VERB" in capsys.readouterr().err
+
+
+def test_unknown_verb_is_answered_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["juggle"]) == 2
+    assert f"no verb 'juggle'; the verbs are: {', '.join(VERBS)}" in capsys.readouterr().err
+
+
+def test_mistyped_verb_is_answered_with_the_close_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tarin"]) == 2
+    assert "did you mean 'train'?" in capsys.readouterr().err
+
+
+def test_only_the_chosen_verb_is_imported(verbs: dict[str, Verb]) -> None:
+    assert main(["echo"], verbs) == 0  # `other` could not be imported
+
+
+def test_exit_code_is_the_verbs_own(verbs: dict[str, Verb]) -> None:
+    assert main(["echo", "--code", "1"], verbs) == 1
+
+
+@pytest.mark.parametrize("words", [["--cod", "1"], ["--code", "one"], ["--code"], ["more"]])
+def test_bad_options_exit_with_2(words: list[str], verbs: dict[str, Verb]) -> None:
+    assert main(["echo", *words], verbs) == 2
+
+
+def test_mistake_is_one_line_on_stderr_and_exit_code_2(
+    verbs: dict[str, Verb], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["echo", "--code", "99"], verbs) == 2
+    assert capsys.readouterr() == ("", "demoloop: arm is unplugged; plug it in\n")
+
+
+def test_missing_package_is_answered_with_the_extra_to_install(
+    verbs: dict[str, Verb], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["echo", "--code", "101"], verbs) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        "demoloop: torch is not installed; `demoloop echo` needs it: "
+        "pip install 'demoloop[train]'\n"
+    )
+
+
+def test_module_that_no_extra_brings_is_a_fault_not_advice(verbs: dict[str, Verb]) -> None:
+    with pytest.raises(ModuleNotFoundError, match=r"demoloop\.lost"):
+        main(["echo", "--code", "102"], verbs)
+
+
+@pytest.mark.parametrize(("package", "extra"), EXTRA_OF.items())
+def test_advised_extra_really_brings_the_package(package: str, extra: str) -> None:
+    wanted = PROJECT["optional-dependencies"][extra]
+    assert package in {re.split(r"[<>=!~\[; ]", requirement)[0] for requirement in wanted}
+
+
+def test_interrupted_verb_says_stopped_and_exits_with_130(
+    verbs: dict[str, Verb], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["echo", "--code", "100"], verbs) == 130
+    assert capsys.readouterr().err == "stopped\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is no signal on Windows")
+def test_ctrl_c_stops_a_real_process_without_a_traceback(tmp_path: Path) -> None:
+    with start(tmp_path, SLEEPER) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (130, "stopped\n")
+
+
+@pytest.mark.parametrize("buffering", ["", "1"], ids=["buffered", "unbuffered"])
+def test_reader_that_leaves_early_hears_no_complaint(
+    buffering: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", buffering)
+    with start(tmp_path, CHATTERER) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read()
+        process.wait(timeout=30)
+    assert said == ""
+
+
+def test_pipe_broken_elsewhere_is_not_taken_for_our_reader(tmp_path: Path) -> None:
+    source = ECHO.replace("code: int = 0", "code: int = 103")
+    with start(tmp_path, source) as process:
+        _, said = process.communicate(timeout=30)
+    assert "some worker died" in said
