@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from demoloop.cli import doctor
-from demoloop.cli.doctor import Finding, Options
+from demoloop.cli.doctor import Finding
 
 CRASH = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
 FINE = Finding("part", "ok", "works", is_needed=True)
