@@ -1,1 +1,39 @@
-"""Filled below."""
+"""Episodes: recorded, kept on disk as LeRobot datasets, and read back for training."""
+
+from typing import TYPE_CHECKING
+
+from demoloop.datasets.cache import TrainingCache, open_cache
+from demoloop.datasets.episode import Episode, EpisodeRecorder
+from demoloop.datasets.errors import DatasetError
+from demoloop.datasets.lerobot_files import EpisodeInfo
+from demoloop.datasets.lerobot_read import Dataset, Lowdim, open_dataset
+from demoloop.datasets.lerobot_write import DatasetWriter, StagedEpisode, stage_episode
+
+if TYPE_CHECKING:
+    from demoloop.datasets.windows import Batch, WindowSampler
+
+__all__ = [
+    "Batch",
+    "Dataset",
+    "DatasetError",
+    "DatasetWriter",
+    "Episode",
+    "EpisodeInfo",
+    "EpisodeRecorder",
+    "Lowdim",
+    "StagedEpisode",
+    "TrainingCache",
+    "WindowSampler",
+    "open_cache",
+    "open_dataset",
+    "stage_episode",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Imports the sampler when it is asked for: who records has no torch."""
+    if name in ("Batch", "WindowSampler"):
+        from demoloop.datasets import windows
+
+        return getattr(windows, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,58 @@
+"""A robot spec for a dataset that carries none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from demoloop.datasets.errors import DatasetError
+from demoloop.datasets.lerobot_layout import Info, camera_name
+from demoloop.robot import CameraSpec, JointSpec, RobotSpec
+
+MARGIN = 0.1
+"""Share of the seen range added at each end: a demonstration seldom reaches the stops."""
+
+SMALLEST_RANGE = 1e-3  # rad, for a joint that never moved: limits must not coincide
+
+
+def spec_from_data(
+    info: Info, names: tuple[str, ...], actions: Iterable[NDArray[np.float32]]
+) -> RobotSpec:
+    """Returns what info.json and the actions let us know of a robot.
+
+    Limits are what was seen and a margin; the unit is taken to be rad, since LeRobot names none,
+    and which joint is a gripper is unknown.
+    """
+    size = len(names)
+    low, high = np.full(size, np.inf), np.full(size, -np.inf)
+    speed, acceleration = np.zeros(size), np.zeros(size)
+    for episode in actions:
+        if episode.shape[1] != size:
+            raise DatasetError(
+                f"actions have {episode.shape[1]} numbers, info.json names {size}: "
+                f"{', '.join(names)}"
+            )
+        wide = episode.astype(np.float64)
+        low, high = np.minimum(low, wide.min(axis=0)), np.maximum(high, wide.max(axis=0))
+        first = np.diff(wide, axis=0) * info.fps
+        second = np.diff(first, axis=0) * info.fps
+        speed = np.maximum(speed, np.abs(first).max(axis=0, initial=0))
+        acceleration = np.maximum(acceleration, np.abs(second).max(axis=0, initial=0))
+    margin = np.maximum(MARGIN * (high - low), SMALLEST_RANGE)
+    joints = tuple(
+        JointSpec(
+            name=name,
+            low=float(low[j] - margin[j]),
+            high=float(high[j] + margin[j]),
+            max_velocity=float((1 + MARGIN) * speed[j] + SMALLEST_RANGE),
+            max_acceleration=float((1 + MARGIN) * acceleration[j] + SMALLEST_RANGE),
+        )
+        for j, name in enumerate(names)
+    )
+    cameras = tuple(
+        CameraSpec(camera_name(key), info.features[key].shape[0], info.features[key].shape[1])
+        for key in info.camera_keys
+    )
+    return RobotSpec(info.robot_type, joints, cameras, float(info.fps))

@@ -1,0 +1,132 @@
+"""Exact statistics that can be merged, and their lerobot layout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector: TypeAlias = NDArray[np.float64]
+
+QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
+STATISTICS = ("min", "max", "mean", "std", "count", *QUANTILES)
+
+
+@dataclass(frozen=True)
+class FeatureStats:
+    """What the values of one feature look like, one number per dimension, float64.
+
+    The standard deviation is kept as the sum of squared distances from the mean: the difference
+    of E[x^2] and E[x]^2 cancels to nothing for a joint that hardly moves.
+    """
+
+    count: int  # samples
+    mean: Vector  # (D,)
+    squares: Vector  # (D,) sum over the samples of (x - mean)^2
+    low: Vector  # (D,)
+    high: Vector  # (D,)
+    quantiles: Vector  # (5, D) in the order of QUANTILES
+
+    @property
+    def std(self) -> Vector:
+        """Population standard deviation, (D,)."""
+        return np.sqrt(self.squares / self.count)
+
+    @classmethod
+    def of(cls, values: NDArray[np.floating]) -> FeatureStats:
+        """Returns the statistics of (N, D) samples, exact but for float64 rounding."""
+        wide = values.astype(np.float64)
+        mean = wide.mean(axis=0)
+        # A second pass takes out what rounding left in the first mean.
+        mean = mean + (wide - mean).mean(axis=0)
+        return cls(
+            count=len(wide),
+            mean=mean,
+            squares=np.square(wide - mean).sum(axis=0),
+            low=wide.min(axis=0),
+            high=wide.max(axis=0),
+            quantiles=np.quantile(wide, list(QUANTILES.values()), axis=0),
+        )
+
+    def merge(self, other: FeatureStats) -> FeatureStats:
+        """Returns the statistics of both sets of samples.
+
+        Mean and deviation by Chan, Golub and LeVeque 1979 (eq. 2.1), exact. Quantiles cannot be
+        merged exactly: they become the mean of both, weighted by count, as in lerobot.
+        """
+        count = self.count + other.count
+        share = other.count / count
+        apart = other.mean - self.mean
+        return FeatureStats(
+            count=count,
+            mean=self.mean + apart * share,
+            squares=self.squares + other.squares + np.square(apart) * (self.count * share),
+            low=np.minimum(self.low, other.low),
+            high=np.maximum(self.high, other.high),
+            quantiles=self.quantiles + (other.quantiles - self.quantiles) * share,
+        )
+
+
+def merge_all(stats: Sequence[FeatureStats]) -> FeatureStats:
+    """Returns the statistics of all samples; `stats` has at least one member."""
+    return reduce(FeatureStats.merge, stats)
+
+
+def image_stats(images: NDArray[np.uint8], max_frames: int = 32) -> FeatureStats:
+    """Returns the statistics of RGB in [0, 1] over evenly spread frames, D = 3 channels.
+
+    Counted in a histogram of the 256 values, so memory does not grow with the pictures. `count`
+    is the number of frames looked at, as in lerobot.
+    """
+    picked = images[np.unique(np.linspace(0, len(images) - 1, max_frames).round().astype(int))]
+    levels = np.arange(256) / 255.0
+    hist = np.stack([np.bincount(picked[..., c].ravel(), minlength=256) for c in range(3)], axis=1)
+    share = hist / hist.sum(axis=0)  # (256, 3)
+    mean = levels @ share
+    cumulative = np.cumsum(share, axis=0)
+    seen = hist > 0
+    return FeatureStats(
+        count=len(picked),
+        mean=mean,
+        squares=np.sum(share * np.square(levels[:, None] - mean), axis=0) * len(picked),
+        low=levels[seen.argmax(axis=0)],
+        high=levels[255 - seen[::-1].argmax(axis=0)],
+        quantiles=np.stack(
+            [levels[(cumulative >= q - 1e-12).argmax(axis=0)] for q in QUANTILES.values()]
+        ),
+    )
+
+
+def to_lerobot(stats: FeatureStats, *, is_image: bool) -> dict[str, list[object]]:
+    """Returns lerobot's {statistic: nested list}; pictures have shape (3, 1, 1)."""
+    vectors = {
+        "min": stats.low,
+        "max": stats.high,
+        "mean": stats.mean,
+        "std": stats.std,
+        **dict(zip(QUANTILES, stats.quantiles, strict=True)),
+    }
+    shape = (-1, 1, 1) if is_image else (-1,)
+    nested: dict[str, list[object]] = {
+        name: vector.reshape(shape).tolist() for name, vector in vectors.items()
+    }
+    nested["count"] = [stats.count]
+    return {name: nested[name] for name in STATISTICS}
+
+
+def from_lerobot(nested: Mapping[str, object]) -> FeatureStats:
+    """Reads what `to_lerobot` returned."""
+    vectors = {name: np.array(value, np.float64).reshape(-1) for name, value in nested.items()}
+    count = int(vectors["count"][0])
+    return FeatureStats(
+        count=count,
+        mean=vectors["mean"],
+        squares=np.square(vectors["std"]) * count,
+        low=vectors["min"],
+        high=vectors["max"],
+        quantiles=np.stack([vectors[name] for name in QUANTILES]),
+    )

@@ -1,0 +1,205 @@
+"""Training batches: what was seen at a step, and the actions that followed."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from types import TracebackType
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from demoloop.datasets.cache import TrainingCache
+from demoloop.datasets.errors import DatasetError
+
+PREFETCHED = 2  # batches ready ahead of the training step: one would do but for jitter
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B windows. `actions[b, 0]` is the command sent after seeing `images[camera][b]`."""
+
+    index: torch.Tensor  # (B,) int64 steps of the cache, ascending
+    images: Mapping[str, torch.Tensor]  # camera -> (B, height, width, 3) uint8 RGB
+    proprioception: torch.Tensor  # (B, P) float32
+    actions: torch.Tensor  # (B, horizon, action_dim) float32
+    is_pad: torch.Tensor  # (B, horizon) bool: the episode was over, its last action is repeated
+
+
+class WindowSampler:
+    """An endless, shuffled, repeatable stream of batches, made ahead by one thread.
+
+    Each epoch is one permutation of the steps, drawn from `seed` and the epoch's number; a batch
+    may end one epoch and begin the next, so every step is seen equally often whatever the batch
+    size. With `world_size` processes each takes its `rank`-th share of a batch that is as many
+    times larger.
+
+    `with WindowSampler(cache, 16, 64, seed=0) as batches: batch = next(batches)`
+    """
+
+    def __init__(
+        self,
+        cache: TrainingCache,
+        horizon: int,
+        batch_size: int,
+        seed: int,
+        *,
+        episodes: Sequence[int] | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        """Stores; the thread starts on entering the `with` block.
+
+        Args:
+            cache: Where the steps are.
+            horizon: Actions per window.
+            batch_size: Windows per batch (of this process).
+            seed: Of the order.
+            episodes: Positions in the cache of those to sample; all when None.
+            rank: Number of this process.
+            world_size: Number of processes that train together.
+        """
+        if horizon < 1 or batch_size < 1:
+            raise DatasetError(
+                f"horizon {horizon} and batch size {batch_size} must both be at least 1"
+            )
+        self._cache = cache
+        self._horizon, self._batch_size, self._seed = horizon, batch_size, seed
+        self._rank, self._world_size = rank, world_size
+        chosen = range(cache.num_episodes) if episodes is None else episodes
+        starts = cache.episode_starts
+        steps = [np.arange(starts[e], starts[e + 1]) for e in chosen]
+        self._steps = np.concatenate(steps) if steps else np.empty(0, np.int64)
+        if not len(self._steps):
+            raise DatasetError("no episode to sample from; choose at least one")
+        # (N,) first step after the episode of each step
+        self._ends = np.repeat(starts[1:], np.diff(starts))
+        self._images = {  # flat rows: one copy per picture
+            camera: torch.from_numpy(np.asarray(images)).flatten(1)
+            for camera, images in cache.images.items()
+        }
+        self._proprioception = torch.from_numpy(cache.proprioception)
+        self._actions = torch.from_numpy(cache.actions)
+        self._permutation = lru_cache(maxsize=2)(self._draw_permutation)
+        self._served = 0
+        self._worker: _Prefetch | None = None
+
+    @property
+    def num_samples(self) -> int:
+        """Windows in one epoch, those of all processes together."""
+        return len(self._steps)
+
+    def __enter__(self) -> WindowSampler:
+        """Starts the thread."""
+        self._worker = _Prefetch(self, self._served)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Ends the thread."""
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        """Returns the next batch; there is always one."""
+        if self._worker is None:
+            raise DatasetError("the sampler is not running; use it inside `with`")
+        batch = self._worker.get()
+        self._served += 1
+        return batch
+
+    def state(self) -> int:
+        """Number of batches returned so far: all that is needed to go on from here."""
+        return self._served
+
+    def restore(self, state: int) -> None:
+        """Goes on as if `state` batches had been returned."""
+        self._served = state
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = _Prefetch(self, state)
+
+    def batch(self, number: int) -> Batch:
+        """Returns the batch of that number; depends on nothing else."""
+        first = (number * self._world_size + self._rank) * self._batch_size
+        return self.windows(self._steps[self._order(first, first + self._batch_size)])
+
+    def windows(self, steps: NDArray[np.int64]) -> Batch:
+        """Returns the windows that begin at these steps of the cache, in ascending order."""
+        steps = np.sort(steps)  # ascending reads are kind to the page cache
+        index = torch.from_numpy(steps)
+        ahead = steps[:, None] + np.arange(self._horizon)  # (B, horizon)
+        last = self._ends[steps][:, None] - 1
+        which = torch.from_numpy(np.minimum(ahead, last).reshape(-1))
+        return Batch(
+            index=index,
+            images={
+                camera: rows.index_select(0, index).view(-1, *self._cache.images[camera].shape[1:])
+                for camera, rows in self._images.items()
+            },
+            proprioception=self._proprioception.index_select(0, index),
+            actions=self._actions.index_select(0, which).view(len(steps), self._horizon, -1),
+            is_pad=torch.from_numpy(ahead > last),
+        )
+
+    def _order(self, start: int, stop: int) -> NDArray[np.int64]:
+        """Returns members start .. stop - 1 of all epochs' permutations laid end to end."""
+        size = len(self._steps)
+        parts = []
+        for epoch in range(start // size, (stop - 1) // size + 1):
+            low, high = max(start - epoch * size, 0), min(stop - epoch * size, size)
+            parts.append(self._permutation(epoch)[low:high])
+        return np.concatenate(parts)
+
+    def _draw_permutation(self, epoch: int) -> NDArray[np.int64]:
+        return np.random.default_rng([self._seed, epoch]).permutation(len(self._steps))
+
+
+class _Prefetch:
+    """The thread that makes batches ahead."""
+
+    def __init__(self, sampler: WindowSampler, first: int) -> None:
+        self._sampler = sampler
+        self._queue: queue.Queue[Batch | BaseException] = queue.Queue(PREFETCHED)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(first,), daemon=True)
+        self._thread.start()
+
+    def get(self) -> Batch:
+        """Returns the next batch or raises what making it raised."""
+        made = self._queue.get()
+        if isinstance(made, BaseException):
+            self._queue.put(made)
+            raise made
+        return made
+
+    def stop(self) -> None:
+        """Ends the thread and returns when it has ended."""
+        self._stopped.set()
+        while self._thread.is_alive():
+            try:  # make room, in case the thread waits to put one
+                self._queue.get_nowait()
+            except queue.Empty:
+                self._thread.join(timeout=0.01)
+
+    def _run(self, first: int) -> None:
+        number = first
+        while not self._stopped.is_set():
+            try:
+                self._queue.put(self._sampler.batch(number))
+            except BaseException as error:  # handed to whoever asks for the batch
+                self._queue.put(error)
+                return
+            number += 1
