@@ -46,9 +46,7 @@ class EpisodeFiles:
 
 def find_episodes(root: Path, info: Info) -> tuple[list[EpisodeFiles], list[str]]:
     """Returns the episodes whose files are whole, and a sentence for each that is not."""
-    listed = (
-        _episodes_v3(root, info) if info.version.startswith("v3.") else _episodes_v21(root, info)
-    )
+    read = _episodes_v3 if info.version.startswith("v3.") else _episodes_v21
     present, missing = [], []
     faults: dict[Path, str] = {}
     for files in read(root, info):

@@ -48,7 +48,7 @@ class WindowSampler:
         batch_size: int,
         seed: int,
         *,
-        episodes: Sequence[int] | None = None,
+        episodes: Sequence[int] | NDArray[np.int64] | None = None,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
