@@ -1,0 +1,58 @@
+"""`demoloop export`: from a run folder to one checked ONNX file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+from numpy.typing import NDArray
+
+from demoloop.datasets import Dataset, open_dataset
+from demoloop.policies.export import export
+
+
+@dataclass(frozen=True)
+class Options:
+    """Export a trained policy to one checked ONNX file."""
+
+    run: tyro.conf.Positional[Path]
+    """Run folder that `demoloop train` wrote."""
+    path: tyro.conf.Positional[Path]
+    """ONNX file to write."""
+    int8: bool = False
+    """Quantise convolutions to 8 bits: worth it for networks as large as ACT's."""
+    data: Path | None = None
+    """Dataset whose frames calibrate and check the int8 file; default is the one trained on."""
+
+
+def main(options: Options) -> int:
+    """Exports; exit code 0."""
+    frames = None
+    if options.int8:
+        data = options.data
+        if data is None:
+            data = Path(json.loads((options.run / "config.json").read_text())["data"])
+        frames = some_frames(open_dataset(data), 64)
+    report = export(options.run, options.path, int8=options.int8, frames=frames)
+    print(
+        f"exported: {report.path}, {report.megabytes:.1f} MB, differs from torch by at most "
+        f"{report.worst_error:.1e} of a joint's range"
+    )
+    return 0
+
+
+def some_frames(dataset: Dataset, count: int) -> list[dict[str, NDArray[Any]]]:
+    """Returns about `count` frames spread over the first episodes, as the file's inputs."""
+    frames: list[dict[str, NDArray[Any]]] = []
+    for info in dataset.episodes[:8]:
+        episode = dataset.episode(info.index)
+        steps = np.linspace(0, len(episode.time) - 1, max(1, count // 8)).astype(int)
+        for step in steps:
+            frame: dict[str, NDArray[Any]] = {"proprioception": episode.proprioception[step]}
+            frame |= {f"image.{name}": images[step] for name, images in episode.images.items()}
+            frames.append(frame)
+    return frames

@@ -1,0 +1,59 @@
+"""Tries a half-trained network in simulation, for the success curve of a training run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from demoloop.deploy.chunks import ActionChunk, ChunkExecution
+from demoloop.policies import Policy
+from demoloop.robot import Observation, RobotSpec, run_episode
+from demoloop.sim import make_robot
+from demoloop.sim.evaluate import VALIDATION_SEEDS, wilson_interval
+
+
+class TorchPolicy:
+    """A network in this process where deployment has an ONNX file."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._spec = policy.shape.spec
+
+    @property
+    def spec(self) -> RobotSpec:
+        """The robot it is trained for."""
+        return self._spec
+
+    def predict(self, observation: Observation) -> ActionChunk:
+        """Returns the chunk that starts at `observation.time`, clamped to the joint limits."""
+        images = {
+            name: torch.from_numpy(observation.images[name][None].copy())
+            for name in self._spec.camera_names
+        }
+        with torch.no_grad():
+            chunk = self._policy.predict(
+                images, torch.from_numpy(observation.proprioception[None])
+            )[0].numpy()
+        return ActionChunk(np.clip(chunk, self._spec.low, self._spec.high), observation.time)
+
+
+class SimJudge:
+    """Success over a few validation seeds, which are neither trained nor reported on."""
+
+    def __init__(self, task: str, num_episodes: int) -> None:
+        self._task, self._num_episodes = task, num_episodes
+
+    def __call__(self, policy: Policy) -> Mapping[str, float]:
+        """Returns `success` (0..1) and the bounds `low` and `high` of its interval."""
+        seeds = VALIDATION_SEEDS[: self._num_episodes]
+        robot = make_robot(self._task, seeds)
+        agent = ChunkExecution(TorchPolicy(policy))
+        successes = 0
+        for _ in seeds:
+            run_episode(robot, agent, robot.max_steps, is_over=robot.succeeded)
+            successes += robot.succeeded()
+        robot.close()
+        low, high = wilson_interval(successes, len(seeds))
+        return {"success": successes / len(seeds), "low": low, "high": high}
