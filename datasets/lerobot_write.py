@@ -27,7 +27,7 @@ from demoloop.datasets.errors import DatasetError
 from demoloop.datasets.lerobot_index import EpisodeIndex
 from demoloop.datasets.stats import FeatureStats, image_stats
 from demoloop.robot import RobotSpec
-from demoloop.robot.video import VideoWriter
+from demoloop.robot.video import VideoError, VideoWriter
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,11 @@ def stage_episode(root: Path, episode: Episode) -> StagedEpisode:
                     video.add(image)
             sync(path)
             stats[layout.IMAGES + camera.name] = image_stats(images)
-    except OSError as error:
+    except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise _disk_error(root, error, layout.read_info(root).total_episodes) from error
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        cause = error.__cause__ if isinstance(error, VideoError) else error
+        if isinstance(cause, OSError):
+            raise _disk_error(root, cause, layout.read_info(root).total_episodes) from error
         raise
     return StagedEpisode(
         folder=folder,

@@ -35,8 +35,7 @@ class WindowSampler:
 
     Each epoch is one permutation of the steps, drawn from `seed` and the epoch's number; a batch
     may end one epoch and begin the next, so every step is seen equally often whatever the batch
-    size. With `world_size` processes each takes its `rank`-th share of a batch that is as many
-    times larger.
+    size.
 
     `with WindowSampler(cache, 16, 64, seed=0) as batches: batch = next(batches)`
     """
@@ -49,19 +48,15 @@ class WindowSampler:
         seed: int,
         *,
         episodes: Sequence[int] | NDArray[np.int64] | None = None,
-        rank: int = 0,
-        world_size: int = 1,
     ) -> None:
         """Stores; the thread starts on entering the `with` block.
 
         Args:
             cache: Where the steps are.
             horizon: Actions per window.
-            batch_size: Windows per batch (of this process).
+            batch_size: Windows per batch.
             seed: Of the order.
             episodes: Positions in the cache of those to sample; all when None.
-            rank: Number of this process.
-            world_size: Number of processes that train together.
         """
         if horizon < 1 or batch_size < 1:
             raise DatasetError(
@@ -69,7 +64,6 @@ class WindowSampler:
             )
         self._cache = cache
         self._horizon, self._batch_size, self._seed = horizon, batch_size, seed
-        self._rank, self._world_size = rank, world_size
         chosen = range(cache.num_episodes) if episodes is None else episodes
         starts = cache.episode_starts
         steps = [np.arange(starts[e], starts[e + 1]) for e in chosen]
@@ -90,7 +84,7 @@ class WindowSampler:
 
     @property
     def num_samples(self) -> int:
-        """Windows in one epoch, those of all processes together."""
+        """Windows in one epoch."""
         return len(self._steps)
 
     def __enter__(self) -> WindowSampler:
@@ -133,7 +127,7 @@ class WindowSampler:
 
     def batch(self, number: int) -> Batch:
         """Returns the batch of that number; depends on nothing else."""
-        first = (number * self._world_size + self._rank) * self._batch_size
+        first = number * self._batch_size
         return self.windows(self._steps[self._order(first, first + self._batch_size)])
 
     def windows(self, steps: NDArray[np.int64]) -> Batch:

@@ -95,29 +95,43 @@ class VideoWriter:
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
         picture.pts = self._count
         picture.time_base = Fraction(1, self._fps)
-        self._container.mux(self._stream.encode(picture))
+        try:
+            self._container.mux(self._stream.encode(picture))
+        except OSError as error:
+            raise self._unwritable(error) from error
         self._count += 1
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
-        error: BaseException | None,
+        value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Finishes the file; after an error nothing useful is in it and it is removed."""
+        """Finishes the file; one that cannot be finished is removed."""
         container, stream = self._container, self._stream
         self._container = self._stream = None
         if container is None or stream is None:
             return
+        is_whole = False
         try:
             if kind is None and self._count:
                 container.mux(stream.encode())
-        finally:
+                is_whole = True
             container.close()
-            if kind is not None or not self._count:
+        except OSError as error:
+            is_whole = False
+            if kind is None:
+                raise self._unwritable(error) from error
+        finally:
+            if not is_whole:
                 self._path.unlink(missing_ok=True)
-        if kind is None and not self._count:
+        if kind is None and not is_whole:
             raise VideoError(f"{self._path.name}: a video needs at least one frame")
+
+    def _unwritable(self, error: OSError) -> VideoError:
+        return VideoError(
+            f"{self._path} cannot be written: {error.strerror}; make room or choose another folder"
+        )
 
 
 def read_frames(path: Path, start: int = 0, stop: int | None = None) -> Iterator[NDArray[np.uint8]]:

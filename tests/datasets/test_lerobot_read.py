@@ -1,0 +1,213 @@
+"""What others wrote reads back as they meant it, and what is broken is said in a sentence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from demoloop.datasets import DatasetError, Episode, open_dataset
+
+
+def bar_bits(picture: np.ndarray, rows: slice, channel: int) -> int:
+    """Reads 12 vertical bars of 8 px as a number."""
+    levels = picture[rows, :, channel].reshape(-1, 12, 8).mean(axis=(0, 2))
+    return int(((levels > 127) << np.arange(12)).sum())
+
+
+@pytest.mark.parametrize(("camera", "number"), [("front", 0), ("wrist", 1)])
+def test_every_frame_lerobot_wrote_is_found_at_its_step(
+    lerobot_sample: Path, camera: str, number: int
+) -> None:
+    dataset = open_dataset(lerobot_sample)
+    found = [
+        (bar_bits(frame, slice(8, 40), 1), bar_bits(frame, slice(56, 88), 0))
+        for i in range(3)
+        for frame in dataset.frames(i, camera)
+    ]
+    assert found == [(t, 2 * i + number) for i, T in enumerate((45, 60, 30)) for t in range(T)]
+
+
+def test_numbers_lerobot_wrote_are_read_exactly(lerobot_sample: Path) -> None:
+    lowdim = open_dataset(lerobot_sample).lowdim(1)
+    state = np.sin(np.arange(6) + 0.1 * np.arange(60)[:, None] + 1)
+    np.testing.assert_allclose(lowdim.proprioception, state, atol=1e-6)  # float32 rounding
+    np.testing.assert_allclose(lowdim.actions, state + 0.01, atol=1e-6)
+
+
+def test_absent_episodes_give_one_sentence_each(g1: Path) -> None:
+    dataset = open_dataset(g1)
+    assert [episode.index for episode in dataset.episodes] == [1, 2]
+    named = [sentence for sentence in dataset.missing if sentence.startswith("episode ")]
+    assert len(named) == len(set(named)) == 98
+    assert all("\n" not in s and "is missing" in s for s in dataset.missing)
+
+
+def test_a_foreign_robot_gets_a_spec_around_what_was_seen(g1: Path) -> None:
+    dataset = open_dataset(g1)
+    actions = np.concatenate([dataset.lowdim(i).actions for i in range(2)])
+    assert dataset.spec.joint_names[0] == "kLeftShoulderPitch"
+    assert dataset.spec.action_dim == len(dataset.proprioception_names) == 26
+    assert (dataset.spec.low < actions.min(axis=0)).all()
+    assert (dataset.spec.high > actions.max(axis=0)).all()
+
+
+def test_frames_of_a_real_robot_video_decode_to_the_last(g1: Path) -> None:
+    frames = list(open_dataset(g1).frames(1, "cam_high"))
+    assert len(frames) == 343 and frames[-1].shape == (480, 640, 3)
+
+
+def break_info(root: Path) -> Path:
+    path = root / "meta/info.json"
+    path.write_text(path.read_text()[:300])
+    return path
+
+
+def empty_meta(root: Path) -> Path:
+    shutil.rmtree(root / "meta")
+    (root / "meta").mkdir()
+    return root / "meta/info.json"
+
+
+def drop_key(root: Path) -> Path:
+    return edit_info(root, lambda info: info.pop("features"))
+
+
+def wrong_template(root: Path) -> Path:
+    return edit_info(root, lambda info: info.update(data_path="data/{chunk}/{number}.parquet"))
+
+
+def newer_schema(root: Path) -> Path:
+    return edit_info(root, lambda info: info["demoloop"].update(schema=99))
+
+
+def old_layout(root: Path) -> Path:
+    edit_info(root, lambda info: info.update(codebase_version="v1.6"))
+    return root
+
+
+def wrong_type(root: Path) -> Path:
+    return edit_info(root, lambda info: info.update(fps="fast"))
+
+
+def not_an_object(root: Path) -> Path:
+    (root / "meta/info.json").write_text("[1, 2]")
+    return root / "meta/info.json"
+
+
+def no_action(root: Path) -> Path:
+    return edit_info(root, lambda info: info["features"].pop("action"))
+
+
+def no_index(root: Path) -> Path:
+    shutil.rmtree(root / "meta/episodes")
+    return root
+
+
+def broken_index(root: Path) -> Path:
+    path = root / "meta/episodes/chunk-000/file-000.parquet"
+    path.write_bytes(path.read_bytes()[:1000])
+    return path
+
+
+def nothing_left(root: Path) -> Path:
+    shutil.rmtree(root / "data")
+    return root
+
+
+def edit_info(root: Path, edit: Callable[[dict], object]) -> Path:
+    path = root / "meta/info.json"
+    info = json.loads(path.read_text())
+    edit(info)
+    path.write_text(json.dumps(info))
+    return path
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        break_info,
+        empty_meta,
+        drop_key,
+        wrong_template,
+        newer_schema,
+        old_layout,
+        wrong_type,
+        not_an_object,
+        no_action,
+        no_index,
+        broken_index,
+        nothing_left,
+    ],
+)
+def test_a_broken_dataset_is_refused_in_one_sentence_that_names_it(
+    root: Path, damage: Callable[[Path], Path]
+) -> None:
+    named = damage(root)
+    with pytest.raises(DatasetError) as caught:
+        open_dataset(root)
+    assert str(named) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no such folder"):
+        open_dataset(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.99])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "data/chunk-000/file-001.parquet",
+        "videos/observation.images.wrist/chunk-000/file-001.mp4",
+    ],
+)
+def test_a_file_cut_short_costs_only_its_episode(root: Path, file: str, share: float) -> None:
+    path = root / file
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    dataset = open_dataset(root)
+    assert [episode.index for episode in dataset.episodes] == [0, 2]
+    assert len(dataset.missing) == 1 and "file-001" in dataset.missing[0]
+
+
+def test_a_row_too_few_is_noticed(root: Path) -> None:
+    path = root / "data/chunk-000/file-001.parquet"
+    pq.write_table(pq.read_table(path).slice(1), path)
+    dataset = open_dataset(root)
+    assert "holds 5 rows of episode 1, the index says 6" in dataset.missing[0]
+
+
+def test_several_episodes_in_one_data_file_are_told_apart(
+    root: Path, make_episode: Callable[..., Episode]
+) -> None:
+    index = root / "meta/episodes/chunk-000/file-000.parquet"
+    files = [root / f"data/chunk-000/file-00{i}.parquet" for i in range(3)]
+    pq.write_table(pa.concat_tables([pq.read_table(file) for file in files]), files[0])
+    rows = pq.read_table(index)
+    column = rows.column_names.index("data/file_index")
+    pq.write_table(rows.set_column(column, "data/file_index", pa.array([0, 0, 0])), index)
+    for file in files[1:]:
+        file.unlink()
+    np.testing.assert_array_equal(open_dataset(root).lowdim(2).actions, make_episode(3, 7).actions)
+
+
+def test_an_unknown_camera_lists_the_cameras(root: Path) -> None:
+    with pytest.raises(DatasetError, match="no camera 'top'; it has front, wrist"):
+        next(open_dataset(root).frames(0, "top"))
+
+
+def test_view_hash_is_the_same_in_another_folder(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "copy")
+    assert open_dataset(root).view_hash() == open_dataset(tmp_path / "copy").view_hash()
+
+
+def test_view_hash_changes_when_an_episode_is_absent(root: Path) -> None:
+    before = open_dataset(root).view_hash()
+    (root / "data/chunk-000/file-002.parquet").unlink()
+    assert open_dataset(root).view_hash() != before
