@@ -1,0 +1,187 @@
+"""How often an agent succeeds, on which seeds, how fast, and what it looked like."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from itertools import count
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from tqdm import tqdm
+
+from demoloop.robot import Action, Agent, Observation, run_episode
+from demoloop.robot.video import VideoWriter
+from demoloop.sim.make import make_robot
+from demoloop.sim.robot import SimRobot
+from demoloop.sim.seeds import VALIDATION_SEEDS, check_evaluation_seeds
+
+__all__ = ["VALIDATION_SEEDS", "EpisodeResult", "Evaluation", "evaluate", "wilson_interval"]
+
+MakeAgent = Callable[[SimRobot], Agent]
+"""Builds the agent inside a worker process: a function of a module, or a dataclass instance."""
+
+_VIDEO_SIZE = (240, 320)  # px
+_FRAMES_PER_VIDEO_FRAME = 2  # control steps; 12 frames/s at 25 Hz
+
+
+@dataclass(frozen=True)
+class EpisodeResult:
+    """One episode."""
+
+    seed: int
+    success: bool
+    num_steps: int
+    seconds: float  # of simulated time
+    video: str | None  # file name beside the JSON
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All episodes of one agent at one task, in the order of their seeds."""
+
+    task: str
+    episodes: tuple[EpisodeResult, ...]
+
+    @property
+    def num_successes(self) -> int:
+        """How many succeeded."""
+        return sum(episode.success for episode in self.episodes)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % Wilson interval of the success rate."""
+        return wilson_interval(self.num_successes, len(self.episodes))
+
+    @property
+    def median_seconds(self) -> float | None:
+        """Median time to success, None without any."""
+        times = [episode.seconds for episode in self.episodes if episode.success]
+        return median(times) if times else None
+
+    def summary(self) -> str:
+        """One sentence with everything a number needs to be believed."""
+        low, high = self.interval
+        seeds = [episode.seed for episode in self.episodes]
+        time = "" if self.median_seconds is None else f", median {self.median_seconds:.1f} s"
+        return (
+            f"{self.task}: {self.num_successes} of {len(seeds)} succeeded "
+            f"(95 % interval {100 * low:.0f} to {100 * high:.0f} %, "
+            f"seeds {min(seeds)} to {max(seeds)}{time})"
+        )
+
+    def save(self, path: Path) -> None:
+        """Writes JSON."""
+        low, high = self.interval
+        value = {
+            "task": self.task,
+            "successes": self.num_successes,
+            "episodes": len(self.episodes),
+            "interval": [low, high],
+            "median_seconds": self.median_seconds,
+            "results": [asdict(episode) for episode in self.episodes],
+        }
+        path.write_text(json.dumps(value, indent=2))
+
+
+def wilson_interval(successes: int, total: int) -> tuple[float, float]:
+    """95 % interval of a rate, as fractions (Wilson 1927): honest near 0 and 1, unlike +-2 sigma."""
+    if not 0 <= successes <= total or total < 1:
+        raise ValueError(f"{successes} successes of {total} episodes make no rate")
+    z = 1.959964
+    rate, weight = successes / total, z * z / total
+    centre = (rate + weight / 2) / (1 + weight)
+    half = z * np.sqrt(rate * (1 - rate) / total + weight / (4 * total)) / (1 + weight)
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
+def evaluate(
+    task: str,
+    make_agent: MakeAgent,
+    seeds: Sequence[int],
+    *,
+    workers: int = 2,
+    folder: Path | None = None,
+    progress: bool = True,
+) -> Evaluation:
+    """Runs one episode per seed and returns what came of each.
+
+    Args:
+        task: Name of the task.
+        make_agent: Called once in every worker process.
+        seeds: For judging, so none that is recorded with.
+        workers: Processes side by side; the results do not depend on it.
+        folder: Where to write `evaluation.json` and a video of every episode, failures first.
+        progress: Shows a bar.
+
+    Raises:
+        SimError: There is no such task, or a seed belongs to training.
+    """
+    check_evaluation_seeds(seeds)
+    make_robot(task)  # an unknown name is refused here, not in a worker
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    shares = [list(seeds[i :: 4 * workers]) for i in range(4 * workers)]
+    results: list[EpisodeResult] = []
+    context = get_context("spawn")
+    bar = tqdm(total=len(seeds), desc=f"evaluate {task}", unit="episode", disable=not progress)
+    with bar, ProcessPoolExecutor(workers, context, initializer=_one_thread_each) as pool:
+        jobs = [pool.submit(_run_share, task, make_agent, share, folder) for share in shares if share]
+        try:
+            for job in as_completed(jobs):
+                results += job.result()
+                bar.update(len(results) - bar.n)
+                bar.set_postfix_str(f"{sum(r.success for r in results)} succeeded")
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    results.sort(key=lambda result: result.seed)
+    evaluation = Evaluation(task, tuple(results))
+    if folder is not None:
+        evaluation.save(folder / "evaluation.json")
+    return evaluation
+
+
+def _one_thread_each() -> None:
+    os.environ["LP_NUM_THREADS"] = "1"  # the software renderer's; processes share the cores
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to answer
+
+
+def _run_share(
+    task: str, make_agent: MakeAgent, seeds: list[int], folder: Path | None
+) -> list[EpisodeResult]:
+    robot = make_robot(task, seeds)
+    agent = make_agent(robot)
+    try:
+        return [_run_one(robot, agent, seed, folder) for seed in seeds]
+    finally:
+        robot.close()
+
+
+def _run_one(robot: SimRobot, agent: Agent, seed: int, folder: Path | None) -> EpisodeResult:
+    if folder is None:
+        report = run_episode(robot, agent, robot.max_steps, is_over=robot.succeeded)
+        name = None
+    else:
+        unnamed = folder / f"seed-{seed:04d}.partial.mp4"
+        rate = round(robot.spec.control_hz / _FRAMES_PER_VIDEO_FRAME)
+        with VideoWriter(unnamed, rate, *_VIDEO_SIZE) as video:
+            step = count()
+
+            def film(observation: Observation, action: Action) -> None:
+                if next(step) % _FRAMES_PER_VIDEO_FRAME == 0:
+                    video.add(robot.render("spectator", *_VIDEO_SIZE, shadows=True))
+
+            report = run_episode(robot, agent, robot.max_steps, film, is_over=robot.succeeded)
+        # Failures come first in a folder sorted by name: they are what one learns from.
+        name = f"{1 if robot.succeeded() else 0}-{'success' if robot.succeeded() else 'failure'}"
+        name += f"-seed-{seed:04d}.mp4"
+        unnamed.rename(folder / name)
+    seconds = report.num_steps / robot.spec.control_hz
+    return EpisodeResult(seed, robot.succeeded(), report.num_steps, seconds, name)

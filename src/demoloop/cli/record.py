@@ -1,0 +1,120 @@
+"""`demoloop record`: demonstrations of a task by its scripted expert, in simulation."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import deque
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import count
+from multiprocessing import get_context
+from pathlib import Path
+
+from tqdm import tqdm
+
+from demoloop.datasets import (
+    DatasetWriter,
+    EpisodeRecorder,
+    StagedEpisode,
+    open_dataset,
+    stage_episode,
+)
+from demoloop.robot import run_episode
+from demoloop.robot.arms.so101 import SO101
+from demoloop.sim.make import find_task, make_robot
+from demoloop.sim.randomize import Disturbance
+from demoloop.sim.seeds import FIRST_TRAINING_SEED, check_training_seeds
+
+
+@dataclass(frozen=True)
+class Options:
+    """Record demonstrations into a dataset."""
+
+    out: Path
+    """Folder of the dataset; one that is there already is continued."""
+    task: str = "pick_place"
+    """What to demonstrate."""
+    episodes: int = 200
+    """How many demonstrations the dataset shall have in the end."""
+    seed: int = FIRST_TRAINING_SEED
+    """Of the first demonstration; the following ones count up."""
+    expert: int = 0
+    """Which person demonstrates: another number, other habits."""
+    disturbance: bool = True
+    """Nudge the arm now and then, so that recoveries are demonstrated too."""
+    keep_failures: bool = False
+    """Keep demonstrations that did not succeed, marked as such."""
+    workers: int = 2
+    """Processes side by side."""
+
+
+def main(options: Options) -> int:
+    """Records; exit code 0."""
+    num_episodes = record_expert(options)
+    print(f"recorded: {options.out} has {num_episodes} demonstrations of {options.task}")
+    print(f"next: demoloop train --data {options.out} --out {options.out.parent / 'policy'}")
+    return 0
+
+
+def record_expert(options: Options, *, progress: bool = True) -> int:
+    """Records until the dataset has `options.episodes` episodes; returns how many it has.
+
+    Episodes are committed in the order of their seeds, whichever worker is quicker, so the same
+    options give the same dataset. Ctrl-C keeps what is committed.
+
+    Raises:
+        SimError: There is no such task, or a seed is kept for judging.
+        DatasetError: The folder holds something else, or the disk is full.
+    """
+    check_training_seeds([options.seed])
+    task = find_task(options.task)
+    with DatasetWriter(options.out, SO101) as writer:
+        first = _next_seed(options) if writer.num_episodes else options.seed
+        bar = tqdm(
+            total=options.episodes, initial=writer.num_episodes, disable=not progress,
+            desc=f"record {task.name}", unit="episode",
+        )  # fmt: skip
+        pool = ProcessPoolExecutor(options.workers, get_context("spawn"), initializer=_quiet_worker)
+        jobs: deque[Future[StagedEpisode | None]] = deque()
+        seeds = count(first)
+        with bar, pool:
+            try:
+                while writer.num_episodes < options.episodes:
+                    while len(jobs) < 2 * options.workers:
+                        jobs.append(pool.submit(_demonstrate, options, next(seeds)))
+                    staged = jobs.popleft().result()
+                    if staged is not None:
+                        writer.commit(staged)
+                        bar.update()
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+        return writer.num_episodes
+
+
+def _next_seed(options: Options) -> int:
+    """Goes on after the last seed a continued dataset was recorded with."""
+    recorded = [e.seed for e in open_dataset(options.out).episodes if e.seed is not None]
+    return max([options.seed - 1, *recorded]) + 1
+
+
+def _demonstrate(options: Options, seed: int) -> StagedEpisode | None:
+    """Records one episode in a worker; None when it failed and failures are not kept."""
+    disturbance = Disturbance() if options.disturbance else None
+    robot = make_robot(options.task, [seed], disturbance=disturbance)
+    expert = robot.task.make_expert(robot, options.expert)
+    recorder = EpisodeRecorder()
+    try:
+        run_episode(robot, expert, robot.max_steps, recorder, is_over=robot.succeeded)
+        success = robot.succeeded()
+    finally:
+        robot.close()
+    if not (success or options.keep_failures):
+        return None
+    episode = recorder.finish(task=robot.task.instruction, success=success, seed=seed)
+    return stage_episode(options.out, episode)
+
+
+def _quiet_worker() -> None:
+    os.environ["LP_NUM_THREADS"] = "1"  # the software renderer's; processes share the cores
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to answer
