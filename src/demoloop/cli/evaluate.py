@@ -1,0 +1,78 @@
+"""`demoloop evaluate`: the success rate of an exported policy, or of the expert, in simulation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from demoloop.deploy.chunks import ChunkExecution, TemporalEnsemble
+from demoloop.deploy.onnx_policy import OnnxPolicy
+from demoloop.robot import Agent
+from demoloop.sim.evaluate import evaluate
+from demoloop.sim.robot import SimRobot
+
+
+@dataclass(frozen=True)
+class PolicyAgent:
+    """Builds the agent around a policy file, in whichever process judges it."""
+
+    path: Path
+    replan_every: int = 4
+    ensemble: bool = False
+
+    def __call__(self, robot: SimRobot) -> Agent:
+        """Loads and checks the file against the robot."""
+        policy = OnnxPolicy.load(self.path, robot.spec)
+        return TemporalEnsemble(policy) if self.ensemble else ChunkExecution(policy, self.replan_every)
+
+
+@dataclass(frozen=True)
+class ExpertAgent:
+    """Builds the task's scripted expert."""
+
+    person: int = 0
+
+    def __call__(self, robot: SimRobot) -> Agent:
+        """The expert sees the simulation itself, so it is built beside it."""
+        return robot.task.make_expert(robot, self.person)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Judge a policy by its success rate in simulation."""
+
+    policy: tyro.conf.Positional[Path | None] = None
+    """ONNX file that `demoloop export` wrote; leave it out to judge the expert."""
+    task: str = "pick_place"
+    """What it should do."""
+    episodes: int = 100
+    """How many, each with a seed of its own."""
+    seed: int = 0
+    """Of the first episode; below 10000, where training seeds begin."""
+    execution: Literal["replan", "ensemble"] = "replan"
+    """Follow a chunk for some steps and predict anew, or predict at each step and average."""
+    replan_every: int = 4
+    """Steps to follow one chunk."""
+    out: Path | None = None
+    """Folder for evaluation.json and a video of every episode, failures first."""
+    workers: int = 2
+    """Processes side by side."""
+
+
+def main(options: Options) -> int:
+    """Judges; exit code 0 whatever the success rate."""
+    if options.policy is None:
+        agent: PolicyAgent | ExpertAgent = ExpertAgent()
+    else:
+        is_ensemble = options.execution == "ensemble"
+        agent = PolicyAgent(options.policy, options.replan_every, is_ensemble)
+        OnnxPolicy.load(options.policy)  # a bad file is refused here, not in a worker
+    seeds = range(options.seed, options.seed + options.episodes)
+    result = evaluate(options.task, agent, seeds, workers=options.workers, folder=options.out)
+    print(result.summary())
+    if options.out is not None:
+        print(f"videos, failures first: {options.out}")
+    return 0
