@@ -110,7 +110,14 @@ class Dataset:
             for values in self.lowdim(i):
                 digest.update(np.ascontiguousarray(values).tobytes())
             for camera, part in sorted(files.videos.items()):
-                digest.update(f"{camera} {part.first} {part.path.stat().st_size}".encode())
+                try:
+                    size = part.path.stat().st_size
+                except OSError as error:
+                    raise DatasetError(
+                        f"episode {files.info.index}, camera {camera}: {part.path} is gone; "
+                        "open the dataset again"
+                    ) from error
+                digest.update(f"{camera} {part.first} {size}".encode())
         return digest.hexdigest()[:16]
 
 

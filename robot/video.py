@@ -68,7 +68,9 @@ class VideoWriter:
                 f"{self._path.name}: yuv420p video needs an even height and width, got "
                 f"{height}x{width}; crop one row or column, or write yuv444p"
             )
-        self._container = av.open(str(self._path), "w", options={"movflags": "faststart"})
+        self._container = av.open(
+            str(self._path), "w", format="mp4", options={"movflags": "faststart"}
+        )
         stream = self._container.add_stream(
             "libx264",
             rate=self._fps,

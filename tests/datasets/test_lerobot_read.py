@@ -72,7 +72,7 @@ def break_info(root: Path) -> Path:
 def empty_meta(root: Path) -> Path:
     shutil.rmtree(root / "meta")
     (root / "meta").mkdir()
-    return root / "meta/info.json"
+    return root
 
 
 def drop_key(root: Path) -> Path:

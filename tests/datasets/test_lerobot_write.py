@@ -133,7 +133,10 @@ def test_two_writers_at_once_are_refused(root: Path, spec: RobotSpec) -> None:
     ("change", "named"),
     [
         (lambda e: {"actions": e.actions[:, :1]}, "shoulder, gripper"),
-        (lambda e: {"actions": np.where(e.actions == e.actions[2, 1], np.nan, e.actions)}, "gripper"),
+        (
+            lambda e: {"actions": e.actions * np.float32([1, np.nan])},
+            "gripper",
+        ),
         (lambda e: {"images": {"front": e.images["front"]}}, "'wrist'"),
         (lambda e: {"images": {**e.images, "top": e.images["front"]}}, "'top'"),
         (lambda e: {"images": {**e.images, "front": e.images["front"][:, 1:]}}, "'front'"),
@@ -160,13 +163,15 @@ from pathlib import Path
 import numpy as np
 from demoloop.datasets import DatasetWriter, Episode
 from demoloop.robot import CameraSpec, JointSpec, RobotSpec
-spec = RobotSpec("one_joint", (JointSpec("hip", -1.0, 1.0, 1.0, 1.0),), (CameraSpec("front", 16, 16),), 30.0)
+hip, front = JointSpec("hip", -1.0, 1.0, 1.0, 1.0), CameraSpec("front", 16, 16)
+spec = RobotSpec("one_joint", (hip,), (front,), 30.0)
 
 def episode(n):
     steps = 3 + n % 3
-    return Episode(f"task {n}", np.arange(steps) / 30, np.full((steps, 2), n, np.float32),
-        np.full((steps, 1), n, np.float32), {"front": np.full((steps, 16, 16, 3), n % 8 * 30, np.uint8)},
-        {"front": np.arange(steps) / 30}, True, n)
+    time = np.arange(steps) / 30
+    seen, sent = np.full((steps, 2), n, np.float32), np.full((steps, 1), n, np.float32)
+    images = {"front": np.full((steps, 16, 16, 3), n % 8 * 30, np.uint8)}
+    return Episode(f"task {n}", time, seen, sent, images, {"front": time}, True, n)
 
 kill_at, rename, count = int(os.environ.get("KILL_AT", "0")), os.replace, 0
 def replace_or_die(source, target):
@@ -282,7 +287,9 @@ def test_a_really_full_disk_loses_nothing_committed(
         pytest.skip("this container may not mount a small disk; no data is lost")
     try:
         with DatasetWriter(disk / "d", spec) as writer:
-            with pytest.raises(DatasetError, match=r"disk is full; \d+ episodes are safe") as caught:
+            with pytest.raises(
+                DatasetError, match=r"disk is full; \d+ episodes are safe"
+            ) as caught:
                 for seed in range(1, 200):
                     writer.add(make_episode(seed, steps=12))
             safe = writer.num_episodes
@@ -291,4 +298,5 @@ def test_a_really_full_disk_loses_nothing_committed(
         assert [len(dataset.episode(i)) for i in range(safe)] == [12] * safe
         assert dataset.missing == () and safe > 0
     finally:
-        subprocess.run(["umount", str(disk)], check=True)
+        # Lazily: the failed video stays open as long as the caught error is looked at.
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
