@@ -148,3 +148,18 @@ def test_camera_that_gives_no_frame_is_broken(tmp_path: Path) -> None:
 
 def test_no_camera_is_missing(tmp_path: Path) -> None:
     assert doctor.cameras(tmp_path).state == "missing"
+
+
+@pytest.mark.parametrize(
+    ("error", "mend"),
+    [
+        ("ModuleNotFoundError('gone', name='av')", "pip install 'demoloop[train]'"),
+        ("ImportError('libav.so: no such file')", "pip install --force-reinstall av"),
+    ],
+)
+def test_missing_package_is_installed_and_a_broken_one_is_put_in_anew(
+    error: str, mend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "av.py").write_text(f"raise {error}")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert doctor.probed("h264", package="av").mend == mend

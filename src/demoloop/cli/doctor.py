@@ -86,9 +86,9 @@ def examine() -> Iterator[Finding]:
     yield disk(Path.cwd())
     yield packages(EXTRA_OF)
     yield renderer()
-    yield probed("torch", "pip install 'demoloop[train]'")
-    yield probed("onnxruntime", "pip install --force-reinstall onnxruntime")
-    yield probed("h264", "pip install --force-reinstall av; its wheel brings libx264")
+    yield probed("torch", package="torch")
+    yield probed("onnxruntime", package="onnxruntime")
+    yield probed("h264", package="av")
     yield cameras(Path("/dev"))
     yield serial_ports(Path("/dev"))
 
@@ -135,10 +135,15 @@ def renderer() -> Finding:
     return Finding("GL backend", state, f"{label}: {found}", mend, is_needed=True)
 
 
-def probed(probe: str, mend: str) -> Finding:
-    """A needed part that either works, when tried, or not."""
+def probed(probe: str, package: str) -> Finding:
+    """A needed part, brought by `package`, that either works when it is tried, or not."""
     state, found = ask(probe)
-    return Finding(probe, state, found, "" if state == "ok" else mend, is_needed=True)
+    if state == "ok":
+        return Finding(probe, state, found, is_needed=True)
+    # Without the package its extra brings it; a package that is there and fails is put in anew.
+    is_extra = state == "missing" and package in EXTRA_OF
+    wanted = f"'demoloop[{EXTRA_OF[package]}]'" if is_extra else f"--force-reinstall {package}"
+    return Finding(probe, state, found, f"pip install {wanted}", is_needed=True)
 
 
 def cameras(dev: Path) -> Finding:
