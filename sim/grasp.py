@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
+import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,11 +16,10 @@ from demoloop.sim.world import pads_hold, wrap, yaw_of
 Vector = NDArray[np.float64]
 
 OPEN, CLOSED = 0.43, 0.2  # opening: wide enough for a 3 cm cube with 1 cm to spare; a firm grip
-_HALF_CUBE = 0.015  # m
 _MISSED_AFTER = 15  # control steps of closing without a grip
 
 
-class GraspExpert:
+class GraspExpert(ABC):
     """A demonstrator that decides from the state of the world, never from a clock.
 
     A missed or lost grip therefore needs no special case: the cube is simply not held, and it
@@ -39,13 +41,14 @@ class GraspExpert:
         self.drop_offset = np.append(rng.uniform(-0.012, 0.012, 2), 0.0)
         self._aim_error = np.append(rng.normal(0.0, 0.0015, 2), 0.0)
         self._yaw_error = rng.normal(0.0, 0.04)
+        self.lift_margin = rng.uniform(0.004, 0.012)  # m between two things before one is set down
         self._yaw: float | None = None
         self._closing_steps = 0
         self.is_releasing = False
 
+    @abstractmethod
     def decide(self, observation: Observation) -> Action:
         """Each task says what to do next."""
-        raise NotImplementedError
 
     def holds(self, body: str) -> bool:
         """Says whether `body` sits firmly between the pads."""
@@ -55,7 +58,7 @@ class GraspExpert:
         """One step towards a grip on the cube `body`."""
         thing = self.robot.data.body(body)
         position, yaw = self.hand.pose()
-        self._yaw = self._face(thing, yaw)
+        self._yaw = self._face(thing)
         side = float(np.linalg.norm((thing.xpos + self._aim_error - position)[:2]))
         turn = abs(wrap(self._yaw - yaw))
         floor = float(thing.xpos[2])
@@ -76,14 +79,18 @@ class GraspExpert:
 
     def carry(self, target: Vector) -> Action:
         """One step with a held thing towards `target` (3,) [m]: up first, then across, then open."""
-        self._closing_steps = 0
-        position, yaw = self.hand.pose()
+        self.forget_closing()
+        position, _ = self.hand.pose()
         away = float(np.linalg.norm((target - position)[:2]))
         if away < 0.012 and position[2] > target[2] - 0.03:
             self.is_releasing = True
         risen = np.clip((position[2] - 0.03) / (target[2] - 0.045), 0.0, 1.0)
         across = position[:2] + risen * (target[:2] - position[:2])
-        return self.hand.move(Goal(np.append(across, target[2]), self._radial(position), CLOSED))
+        return self.hand.move(Goal(np.append(across, target[2]), self.radial(position), CLOSED))
+
+    def forget_closing(self) -> None:
+        """The grip is there; a next one starts with open fingers."""
+        self._closing_steps = 0
 
     def release(self, above: Vector) -> Action:
         """One step of letting go and moving away upwards from `above` (3,) [m]."""
@@ -93,17 +100,16 @@ class GraspExpert:
             self.is_releasing = False
         return self.hand.move(Goal(above, yaw, OPEN))
 
-    def _face(self, thing: object, yaw: float) -> float:
+    def _face(self, thing: mujoco.MjDataBodyViews) -> float:
         """The yaw [rad] that puts the fingers flat on two faces, of four the most comfortable.
 
-        Decided once it is far from being a toss-up, so that the hand does not waver.
+        Decided once and then kept to, so that the hand does not waver between two.
         """
-        position = self.robot.data.body("cube").xpos if thing is None else thing.xpos  # type: ignore[attr-defined]
-        faces = yaw_of(thing.xmat) + self._yaw_error  # type: ignore[attr-defined]
-        wanted = self._radial(position) if self._yaw is None else self._yaw
+        faces = yaw_of(thing.xmat) + self._yaw_error
+        wanted = self.radial(thing.xpos) if self._yaw is None else self._yaw
         return wanted + wrap(faces - wanted, np.pi / 2)
 
-    def _radial(self, position: Vector) -> float:
+    def radial(self, position: Vector) -> float:
         """The yaw [rad] at which the wrist is not rolled, over `position`."""
         pan = self.robot.data.body("shoulder").xpos
         return float(np.arctan2(position[1] - pan[1], position[0] - pan[0]))
