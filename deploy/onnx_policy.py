@@ -129,6 +129,10 @@ def _open(path: Path, data: bytes, threads: int) -> ort.InferenceSession:
     # A waiting thread must not spin: the control loop needs that core more.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    # Weights outside the file are outside its seal: look for them where nothing can be.
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", "/nonexistent"
+    )
     options.log_severity_level = 3
     try:
         return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
