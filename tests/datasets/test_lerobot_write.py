@@ -221,6 +221,9 @@ def test_a_kill_before_any_rename_of_a_commit_loses_nothing_committed(
     process = record(tmp_path, 1, kill_at=rename)
     assert process.wait() == -signal.SIGKILL
     assert check_recorded(tmp_path, 1) == 1
+    assert record(tmp_path, 0).wait() == 0  # opening clears away the half commit
+    assert len(list((tmp_path / "data").rglob("*.*"))) == 1
+    assert len(list((tmp_path / "videos").rglob("*.*"))) == 1
     assert record(tmp_path, 1).wait() == 0  # and recording goes on
     assert check_recorded(tmp_path, 2) == 2
     assert len(list(tmp_path.rglob("*.parquet"))) == 4  # two episodes, their index, the tasks
@@ -272,6 +275,7 @@ def test_a_full_disk_says_how_many_episodes_are_safe(
             writer.add(make_episode(4))
         small_files(resource.RLIM_INFINITY)
         assert len(open_dataset(root).episodes) == 3
+        assert len(list((root / "data").rglob("*.*"))) == 3  # lerobot reads whatever lies there
         assert writer.add(make_episode(5)) == 3  # with room again it goes on
     assert [e.seed for e in open_dataset(root).episodes] == [1, 2, 3, 5]
 
