@@ -7,7 +7,8 @@ from demoloop.datasets.episode import Episode, EpisodeRecorder
 from demoloop.datasets.errors import DatasetError
 from demoloop.datasets.lerobot_files import EpisodeInfo
 from demoloop.datasets.lerobot_read import Dataset, Lowdim, open_dataset
-from demoloop.datasets.lerobot_write import DatasetWriter, StagedEpisode, stage_episode
+from demoloop.datasets.lerobot_write import DatasetWriter
+from demoloop.datasets.staging import StagedEpisode, stage_episode
 
 if TYPE_CHECKING:
     from demoloop.datasets.windows import Batch, WindowSampler

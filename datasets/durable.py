@@ -18,13 +18,23 @@ def replace_file(path: Path, write: Callable[[Path], None]) -> None:
     leaves half a file behind; a failure leaves the old file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = _temporary(path)
     try:
         write(temporary)
         move_file(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_file(path: Path) -> None:
+    """Removes a file and what a killed `replace_file` left beside it, where there is any."""
+    path.unlink(missing_ok=True)
+    _temporary(path).unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(path.name + ".tmp")
 
 
 def move_file(source: Path, target: Path) -> None:

@@ -7,11 +7,8 @@ belong to it are never written again, so a kill or a full disk cannot touch them
 
 from __future__ import annotations
 
-import errno
 import shutil
-import uuid
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -21,81 +18,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from demoloop.datasets import lerobot_layout as layout
-from demoloop.datasets.durable import exclusive, move_file, replace_file, sync
-from demoloop.datasets.episode import Episode, check_episode
+from demoloop.datasets.durable import exclusive, move_file, remove_file, replace_file
+from demoloop.datasets.episode import Episode
 from demoloop.datasets.errors import DatasetError
 from demoloop.datasets.lerobot_index import EpisodeIndex
-from demoloop.datasets.stats import FeatureStats, image_stats
+from demoloop.datasets.staging import StagedEpisode, disk_error, stage_episode
 from demoloop.robot import RobotSpec
-from demoloop.robot.video import VideoError, VideoWriter
-
-
-@dataclass(frozen=True)
-class StagedEpisode:
-    """An episode whose videos are encoded and wait in `folder` for their number."""
-
-    folder: Path
-    task: str
-    time: NDArray[np.float64]  # (T,) s
-    proprioception: NDArray[np.float32]  # (T, P)
-    actions: NDArray[np.float32]  # (T, action_dim)
-    image_times: dict[str, NDArray[np.float64]]  # camera -> (T,) s
-    stats: dict[str, FeatureStats]  # feature -> of this episode
-    success: bool | None
-    seed: int | None
-
-
-def stage_episode(root: Path, episode: Episode) -> StagedEpisode:
-    """Encodes the videos of an episode into a folder of its own under `root`.
-
-    This is the costly part and may run in any process; `DatasetWriter.commit` does the rest.
-
-    Raises:
-        DatasetError: The episode does not fit the dataset, or the disk is full.
-    """
-    root = Path(root)
-    spec = layout.read_info(root).spec
-    if spec is None:
-        raise DatasetError(f"{root} was not written by demoloop; record into a new folder")
-    check_episode(spec, episode)
-    folder = root / layout.STAGING / uuid.uuid4().hex
-    stats = {
-        layout.STATE: FeatureStats.of(episode.proprioception),
-        layout.ACTION: FeatureStats.of(episode.actions),
-    }
-    try:
-        folder.mkdir(parents=True)
-        for camera in spec.cameras:
-            images = episode.images[camera.name]
-            path = folder / f"{camera.name}.mp4"
-            with VideoWriter(
-                path,
-                int(spec.control_hz),
-                camera.height,
-                camera.width,
-                pixel_format=layout.PIXEL_FORMAT,
-            ) as video:
-                for image in images:
-                    video.add(image)
-            sync(path)
-            stats[layout.IMAGES + camera.name] = image_stats(images)
-    except BaseException as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        cause = error.__cause__ if isinstance(error, VideoError) else error
-        if isinstance(cause, OSError):
-            raise _disk_error(root, cause, layout.read_info(root).total_episodes) from error
-        raise
-    return StagedEpisode(
-        folder=folder,
-        task=episode.task,
-        time=episode.time,
-        proprioception=episode.proprioception,
-        actions=episode.actions,
-        image_times={name: episode.image_times[name] for name in spec.camera_names},
-        stats=stats,
-        success=episode.success,
-        seed=episode.seed,
-    )
 
 
 class DatasetWriter:
@@ -117,6 +45,7 @@ class DatasetWriter:
     def __enter__(self) -> DatasetWriter:
         """Creates the dataset or goes on with it; raises DatasetError when the specs differ."""
         _check_spec(self.spec)
+        _check_folder(self.root)
         try:
             self._held.enter_context(exclusive(self.root / layout.LOCK, wait=False))
             try:
@@ -125,7 +54,7 @@ class DatasetWriter:
                 self._held.close()
                 raise
         except OSError as error:
-            raise _disk_error(self.root, error, self.num_episodes) from error
+            raise disk_error(self.root, error, self.num_episodes) from error
         return self
 
     def __exit__(
@@ -160,7 +89,7 @@ class DatasetWriter:
             )
         except OSError as error:
             self._discard(episode)
-            raise _disk_error(self.root, error, episode) from error
+            raise disk_error(self.root, error, episode) from error
         finally:
             shutil.rmtree(staged.folder, ignore_errors=True)
         return episode
@@ -169,8 +98,6 @@ class DatasetWriter:
         if (self.root / layout.INFO).exists():
             _check_same(self.root, layout.read_info(self.root).spec, self.spec)
             self._index.load()
-        elif any(entry.name != layout.LOCK.name for entry in self.root.iterdir()):
-            raise DatasetError(f"{self.root} is not empty and no dataset; record into a new folder")
         else:
             self._index.create()
         # What a killed session had not committed: staged episodes, and half a commit.
@@ -192,9 +119,9 @@ class DatasetWriter:
 
     def _discard(self, episode: int) -> None:
         """Removes the files of an episode that was not committed."""
-        layout.data_file(self.root, episode).unlink(missing_ok=True)
+        remove_file(layout.data_file(self.root, episode))
         for camera in self.spec.camera_names:
-            layout.video_file(self.root, camera, episode).unlink(missing_ok=True)
+            remove_file(layout.video_file(self.root, camera, episode))
 
 
 def _data_table(
@@ -233,6 +160,15 @@ def _check_spec(spec: RobotSpec) -> None:
             raise DatasetError(f"camera {camera!r}: LeRobot allows no '/' in a name; rename it")
 
 
+def _check_folder(root: Path) -> None:
+    """Raises DatasetError when something else is in the folder."""
+    if root.exists() and not (root / layout.INFO).exists():
+        # A writer killed while creating the dataset leaves its lock, and an empty meta at most.
+        known = {layout.LOCK.name, layout.INFO.parent.name}
+        if not root.is_dir() or any(entry.name not in known for entry in root.iterdir()):
+            raise DatasetError(f"{root} is not empty and no dataset; record into a new folder")
+
+
 def _check_same(root: Path, theirs: RobotSpec | None, ours: RobotSpec) -> None:
     """Raises DatasetError that names the first difference between two specs."""
     if theirs is None:
@@ -259,12 +195,3 @@ def _check_same(root: Path, theirs: RobotSpec | None, ours: RobotSpec) -> None:
             f"robot is {ours.name} at {ours.control_hz:g} Hz with {ours.joint_names}"
         )
     raise DatasetError(f"{root} is of another robot: {difference}; record into a new folder")
-
-
-def _disk_error(root: Path, error: OSError, safe: int) -> DatasetError:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    what = "the disk is full" if full else f"it cannot be written ({error})"
-    return DatasetError(
-        f"{root}: {what}; {safe} episodes are safe, the one being written is lost. "
-        "Make room and record on"
-    )

@@ -119,6 +119,15 @@ def test_a_folder_with_other_things_is_not_touched(tmp_path: Path, spec: RobotSp
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(DatasetError, match="not empty and no dataset"):
         DatasetWriter(tmp_path, spec).__enter__()
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_writer_killed_while_creating_can_begin_again(tmp_path: Path, spec: RobotSpec) -> None:
+    (tmp_path / ".lock").touch()
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta/info.json.tmp").write_text("{")
+    with DatasetWriter(tmp_path, spec) as writer:
+        assert writer.num_episodes == 0
 
 
 def test_two_writers_at_once_are_refused(root: Path, spec: RobotSpec) -> None:
@@ -222,8 +231,8 @@ def test_a_kill_before_any_rename_of_a_commit_loses_nothing_committed(
     assert process.wait() == -signal.SIGKILL
     assert check_recorded(tmp_path, 1) == 1
     assert record(tmp_path, 0).wait() == 0  # opening clears away the half commit
-    assert len(list((tmp_path / "data").rglob("*.*"))) == 1
-    assert len(list((tmp_path / "videos").rglob("*.*"))) == 1
+    assert len(list((tmp_path / "data").rglob("*.parquet*"))) == 1
+    assert len(list((tmp_path / "videos").rglob("*.mp4*"))) == 1
     assert record(tmp_path, 1).wait() == 0  # and recording goes on
     assert check_recorded(tmp_path, 2) == 2
     assert len(list(tmp_path.rglob("*.parquet"))) == 4  # two episodes, their index, the tasks
