@@ -143,6 +143,7 @@ def read_frames(path: Path, start: int = 0, stop: int | None = None) -> Iterator
         VideoError: The file is missing, is no video, or ends before `stop`.
     """
     import av
+    import av.error
 
     path = Path(path)
     check_video(path)
@@ -165,7 +166,7 @@ def read_frames(path: Path, start: int = 0, stop: int | None = None) -> Iterator
                     return
                 yield picture.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
                 index += 1
-    except (av.FFmpegError, IndexError) as error:
+    except (av.error.FFmpegError, IndexError) as error:
         raise VideoError(f"{path} breaks at frame {index}: {error}; record it again") from error
     if end is not None and index < end:
         raise VideoError(f"{path} ends after frame {index}, expected {end}; it is cut short")
