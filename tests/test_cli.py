@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from demoloop.__main__ import VERBS, Verb, main
-from demoloop.cli.extras import EXTRA_OF
+from demoloop.cli.extras import EXTRAS_OF
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -190,10 +190,37 @@ def test_module_that_no_extra_brings_is_a_fault_not_advice(verbs: dict[str, Verb
         main(["echo", "--code", "101"], verbs)
 
 
-@pytest.mark.parametrize(("package", "extra"), EXTRA_OF.items())
-def test_advised_extra_really_brings_the_package(package: str, extra: str) -> None:
-    wanted = PROJECT["optional-dependencies"][extra]
-    assert package in {re.split(r"[<>=!~\[; ]", requirement)[0] for requirement in wanted}
+@pytest.mark.parametrize(("package", "extras"), EXTRAS_OF.items())
+def test_package_is_brought_by_just_the_extras_it_is_said_to(
+    package: str, extras: tuple[str, ...]
+) -> None:
+    bring_it = {
+        extra
+        for extra, wanted in PROJECT["optional-dependencies"].items()
+        if package in {re.split(r"[<>=!~\[; ]", requirement)[0] for requirement in wanted}
+    }
+    assert set(extras) == bring_it
+
+
+def test_advice_names_every_extra_the_verb_needs(
+    verbs: dict[str, Verb], capsys: pytest.CaptureFixture[str]
+) -> None:
+    verbs["echo"] = verbs["echo"]._replace(extras=("sim", "train"))
+    main(["echo", "--code", "100"], verbs)
+    assert capsys.readouterr().err.endswith("pip install 'demoloop[sim,train]'\n")
+
+
+def test_advice_adds_the_extra_that_only_an_option_needs(
+    verbs: dict[str, Verb], capsys: pytest.CaptureFixture[str]
+) -> None:
+    verbs["echo"] = verbs["echo"]._replace(extras=("sim",))  # which does not bring torch
+    main(["echo", "--code", "100"], verbs)
+    assert capsys.readouterr().err.endswith("pip install 'demoloop[sim,train]'\n")
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_every_extra_a_verb_needs_exists(name: str) -> None:
+    assert set(VERBS[name].extras) <= set(PROJECT["optional-dependencies"])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is no signal on Windows")

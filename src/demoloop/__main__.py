@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, cast
 
 import tyro
 
-from demoloop.cli.extras import EXTRA_OF
+from demoloop.cli.extras import EXTRAS_OF, install_command
 from demoloop.robot import DemoloopError
 
 
@@ -21,14 +21,27 @@ class Verb(NamedTuple):
 
     module: str  # has a frozen dataclass `Options` and `main(options) -> int`, the exit code
     sentence: str
+    extras: tuple[str, ...] = ()  # of pyproject.toml, that it cannot do without
 
 
 VERBS: Mapping[str, Verb] = {
-    "demo": Verb("demoloop.cli.demo", "The whole loop in simulation: show, learn, judge, deploy."),
-    "record": Verb("demoloop.cli.record", "Record demonstrations into a dataset."),
-    "train": Verb("demoloop.cli.train", "Train a policy on a dataset by behaviour cloning."),
-    "export": Verb("demoloop.cli.export", "Export a trained policy to one checked ONNX file."),
-    "evaluate": Verb("demoloop.cli.evaluate", "Judge a policy by its success rate in simulation."),
+    "demo": Verb(
+        "demoloop.cli.demo",
+        "The whole loop in simulation: show, learn, judge, deploy.",
+        ("sim", "train"),
+    ),
+    "record": Verb(
+        "demoloop.cli.record", "Record demonstrations into a dataset.", ("sim", "teleop")
+    ),
+    "train": Verb(
+        "demoloop.cli.train", "Train a policy on a dataset by behaviour cloning.", ("train",)
+    ),
+    "export": Verb(
+        "demoloop.cli.export", "Export a trained policy to one checked ONNX file.", ("train",)
+    ),
+    "evaluate": Verb(
+        "demoloop.cli.evaluate", "Judge a policy by its success rate in simulation.", ("sim",)
+    ),
     "serve": Verb("demoloop.cli.serve", "Serve an exported policy to a robot over ZeroMQ."),
     "run": Verb("demoloop.cli.run", "Run a robot with a policy that is served elsewhere."),
     "doctor": Verb(
@@ -66,11 +79,11 @@ def main(argv: Sequence[str] | None = None, verbs: Mapping[str, Verb] = VERBS) -
         return _complain(str(error))
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in EXTRA_OF:
+        if package not in EXTRAS_OF:
             raise
         return _complain(
             f"{package} is not installed; `demoloop {words[0]}` needs it: "
-            f"pip install 'demoloop[{EXTRA_OF[package]}]'"
+            f"{install_command(package, verbs[words[0]].extras)}"
         )
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

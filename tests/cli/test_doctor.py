@@ -153,7 +153,7 @@ def test_no_camera_is_missing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "mend"),
     [
-        ("ModuleNotFoundError('gone', name='av')", "pip install 'demoloop[train]'"),
+        ("ModuleNotFoundError('gone', name='av')", "pip install 'demoloop[sim]'"),
         ("ImportError('libav.so: no such file')", "pip install --force-reinstall av"),
     ],
 )

@@ -18,7 +18,7 @@ from typing import Literal
 
 import demoloop
 from demoloop.cli import probes
-from demoloop.cli.extras import EXTRA_OF
+from demoloop.cli.extras import EXTRAS_OF, install_command
 
 State = Literal["ok", "missing", "broken"]
 
@@ -84,7 +84,7 @@ def examine() -> Iterator[Finding]:
     yield Finding("demoloop", "ok", f"{demoloop.__version__}, Python {platform.python_version()}")
     yield Finding("cores", "ok", f"{_num_cores()}")
     yield disk(Path.cwd())
-    yield packages(EXTRA_OF)
+    yield packages(EXTRAS_OF)
     yield renderer()
     yield probed("torch", package="torch")
     yield probed("onnxruntime", package="onnxruntime")
@@ -141,9 +141,9 @@ def probed(probe: str, package: str) -> Finding:
     if state == "ok":
         return Finding(probe, state, found, is_needed=True)
     # Without the package its extra brings it; a package that is there and fails is put in anew.
-    is_extra = state == "missing" and package in EXTRA_OF
-    wanted = f"'demoloop[{EXTRA_OF[package]}]'" if is_extra else f"--force-reinstall {package}"
-    return Finding(probe, state, found, f"pip install {wanted}", is_needed=True)
+    is_extra = state == "missing" and package in EXTRAS_OF
+    mend = install_command(package) if is_extra else f"pip install --force-reinstall {package}"
+    return Finding(probe, state, found, mend, is_needed=True)
 
 
 def cameras(dev: Path) -> Finding:

@@ -1,19 +1,27 @@
-"""Which extra brings which package; what is not listed comes with the base install."""
+"""Which extras bring which package; what is not listed comes with the base install."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-EXTRA_OF: Mapping[str, str] = {
-    "mujoco": "sim",
-    "gymnasium": "sim",
-    "mink": "sim",
-    "daqp": "sim",
-    "torch": "train",
-    "onnx": "train",
-    "onnxscript": "train",
-    "safetensors": "train",
-    "matplotlib": "train",
-    "pyarrow": "train",
-    "av": "train",
-    "tqdm": "train",
+EXTRAS_OF: Mapping[str, tuple[str, ...]] = {
+    "mujoco": ("sim",),
+    "gymnasium": ("sim",),
+    "mink": ("sim",),
+    "daqp": ("sim",),
+    "torch": ("train",),
+    "onnx": ("train",),
+    "onnxscript": ("train",),
+    "safetensors": ("train",),
+    "matplotlib": ("train",),
+    "pyarrow": ("teleop", "train"),
+    "av": ("sim", "teleop", "train"),
+    "tqdm": ("sim", "teleop", "train"),
 }
-"""Package, as imported -> extra of pyproject.toml."""
+"""Package, as imported -> extras of pyproject.toml that bring it, the lightest first."""
+
+
+def install_command(package: str, wanted: Collection[str] = ()) -> str:
+    """Returns the pip command that brings `package` and all of the `wanted` extras."""
+    extras = list(wanted)
+    if not set(extras) & set(EXTRAS_OF[package]):
+        extras.append(EXTRAS_OF[package][0])
+    return f"pip install 'demoloop[{','.join(extras)}]'"
