@@ -132,7 +132,9 @@ def evaluate(
     context = get_context("spawn")
     bar = tqdm(total=len(seeds), desc=f"evaluate {task}", unit="episode", disable=not progress)
     with bar, ProcessPoolExecutor(workers, context, initializer=_one_thread_each) as pool:
-        jobs = [pool.submit(_run_share, task, make_agent, share, folder) for share in shares if share]
+        jobs = [
+            pool.submit(_run_share, task, make_agent, share, folder) for share in shares if share
+        ]
         try:
             for job in as_completed(jobs):
                 results += job.result()

@@ -75,7 +75,8 @@ class Hand:
         # A servo that holds a weight stands below its target: aim higher by as much.
         aim[:5] += self._robot.data.qfrc_bias[:5] / _KP
         action = np.append(aim[:5], goal.opening)
-        return np.clip(action, SO101.low, SO101.high).astype(np.float32)
+        within: Action = np.clip(action, SO101.low, SO101.high).astype(np.float32)
+        return within
 
 
 def _looking_down(yaw: float) -> Vector:

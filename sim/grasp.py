@@ -29,19 +29,18 @@ class GraspExpert(ABC):
     def __init__(self, robot: SimRobot, seed: int) -> None:
         """Stores; the seed chooses the person, the robot's seed the day."""
         self.robot = robot
-        self._seed = seed
+        self.person = seed
         self.hand = Hand(robot)
 
     def reset(self) -> None:
         """Draws this episode's habits and slips."""
         # A stream of its own: the world of a seed must not change with who demonstrates in it.
-        rng = np.random.default_rng((self.robot.seed, self._seed, 7))
+        rng = np.random.default_rng((self.robot.seed, self.person, 7))
         self.hand.reset(rng)
         self.carry_height = rng.uniform(0.085, 0.115)  # m above the table
         self.drop_offset = np.append(rng.uniform(-0.012, 0.012, 2), 0.0)
         self._aim_error = np.append(rng.normal(0.0, 0.0015, 2), 0.0)
         self._yaw_error = rng.normal(0.0, 0.04)
-        self.lift_margin = rng.uniform(0.004, 0.012)  # m between two things before one is set down
         self._yaw: float | None = None
         self._closing_steps = 0
         self.is_releasing = False
@@ -78,7 +77,7 @@ class GraspExpert(ABC):
         return self.hand.move(Goal(target, self._yaw, OPEN))
 
     def carry(self, target: Vector) -> Action:
-        """One step with a held thing towards `target` (3,) [m]: up first, then across, then open."""
+        """One step with a held thing towards `target` (3,) [m]: up, then across, then open."""
         self.forget_closing()
         position, _ = self.hand.pose()
         away = float(np.linalg.norm((target - position)[:2]))

@@ -127,7 +127,9 @@ class SimRobot:
         """Physics says the task is done, and has said so for a fifth of a second."""
         return self._solved_steps >= _REST_STEPS
 
-    def render(self, camera: str, height: int, width: int, *, shadows: bool = False) -> NDArray[np.uint8]:
+    def render(
+        self, camera: str, height: int, width: int, *, shadows: bool = False
+    ) -> NDArray[np.uint8]:
         """Returns what `camera` sees, (height, width, 3) uint8 RGB."""
         size = (height, width)
         if size not in self._renderers:
@@ -144,4 +146,3 @@ class SimRobot:
         for renderer in self._renderers.values():
             renderer.close()
         self._renderers.clear()
-

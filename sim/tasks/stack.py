@@ -21,7 +21,7 @@ _SIDE = 0.03  # m
 def place(model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
     """Draws both places uniformly, again until the cubes are apart, and both yaws."""
     while True:
-        red, green = rng.uniform(*AREA, size=(2, 2))
+        red, green = rng.uniform(AREA[0], AREA[1], (2, 2))
         if np.linalg.norm(red - green) >= _APART:
             break
     for name, (x, y) in (("red", red), ("green", green)):
@@ -44,11 +44,18 @@ def is_solved(model: mujoco.MjModel, data: mujoco.MjData) -> bool:
 class StackExpert(GraspExpert):
     """Grasps red, sets it down on green, lets go."""
 
+    def reset(self) -> None:
+        """Draws this episode's habits, and how far red is lifted over green."""
+        super().reset()
+        # Not from the stream of the grasp: it goes on feeding the hand's tremor.
+        rng = np.random.default_rng((self.robot.seed, self.person, 8))
+        self._lift_margin = rng.uniform(0.004, 0.012)  # m
+
     def decide(self, observation: Observation) -> Action:
         """Answers from the state of the world, never from a clock."""
         data = self.robot.data
         position, yaw = self.hand.pose()
-        if self.is_releasing or is_stacked(data) and not self.holds("red"):
+        if self.is_releasing or (is_stacked(data) and not self.holds("red")):
             # Open first, then away upwards: a finger that leaves early takes the cube along.
             is_open = float(self.robot.positions()[5]) > OPEN - 0.15
             self.is_releasing = self.is_releasing and not is_open
@@ -72,10 +79,10 @@ class StackExpert(GraspExpert):
             return self.hand.move(Goal(position, yaw, OPEN))
         # Up before across, across before down.
         risen = np.clip((red[2] - 0.035) / 0.03, 0.0, 1.0) if distance > 0.02 else 1.0
-        clearance = min(0.035, 4.0 * max(0.0, distance - 0.004)) + self.lift_margin
+        clearance = min(0.035, 4.0 * max(0.0, distance - 0.004)) + self._lift_margin
         height = position[2] + green[2] + _SIDE + clearance - red[2]
-        if clearance <= self.lift_margin:
-            height -= self.lift_margin + 0.004  # press on a little: the arm is soft
+        if clearance <= self._lift_margin:
+            height -= self._lift_margin + 0.004  # press on a little: the arm is soft
         target = np.append(position[:2] + risen * aside, height)
         speed = 1.0 if distance > 0.02 else 0.5
         return self.hand.move(Goal(target, self.radial(position), CLOSED, speed))

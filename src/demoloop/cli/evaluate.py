@@ -26,7 +26,9 @@ class PolicyAgent:
     def __call__(self, robot: SimRobot) -> Agent:
         """Loads and checks the file against the robot."""
         policy = OnnxPolicy.load(self.path, robot.spec)
-        return TemporalEnsemble(policy) if self.ensemble else ChunkExecution(policy, self.replan_every)
+        return (
+            TemporalEnsemble(policy) if self.ensemble else ChunkExecution(policy, self.replan_every)
+        )
 
 
 @dataclass(frozen=True)
