@@ -19,7 +19,7 @@ _KP = 17.8  # N m / rad, the servo gain of the MJCF
 
 @dataclass(frozen=True)
 class Goal:
-    """Where the point between the fingertips should go; the gripper looks straight down."""
+    """Where the hand's site should go; the gripper looks straight down."""
 
     position: Vector  # (3,) m
     yaw: float  # rad, horizontal direction from the fixed finger to the jaw
@@ -35,9 +35,17 @@ class Hand:
     (pace, tremor) is drawn from the seed.
     """
 
-    def __init__(self, robot: SimRobot) -> None:
+    def __init__(self, robot: SimRobot, site: str = "grasp") -> None:
+        """Stores.
+
+        Args:
+            robot: Whose arm the hand belongs to.
+            site: What is put where a goal says: "grasp" is the middle between open fingers,
+                "fingertips" the middle of closed ones.
+        """
         self._robot = robot
-        self._kinematics = Kinematics(MJCF, "grasp")
+        self._site = site
+        self._kinematics = Kinematics(MJCF, site)
 
     def reset(self, rng: np.random.Generator) -> None:
         """Another person, or the same on another day."""
@@ -51,7 +59,7 @@ class Hand:
 
     def pose(self) -> tuple[Vector, float]:
         """Position (3,) [m] and yaw [rad] of the gripper now."""
-        site = self._robot.data.site("grasp")
+        site = self._robot.data.site(self._site)
         jaw = site.xmat.reshape(3, 3)[:, 2]
         return np.array(site.xpos), float(np.arctan2(jaw[1], jaw[0]))
 

@@ -1,8 +1,8 @@
 """The tasks there are. A new one is a file and an MJCF beside it, and one line here."""
 
 from demoloop.sim.task import Task
-from demoloop.sim.tasks import pick_place, stack
+from demoloop.sim.tasks import pick_place, push, stack
 
-TASKS: dict[str, Task] = {task.name: task for task in (pick_place.TASK, stack.TASK)}
+TASKS: dict[str, Task] = {task.name: task for task in (pick_place.TASK, stack.TASK, push.TASK)}
 
 __all__ = ["TASKS", "Task"]
