@@ -19,12 +19,12 @@ from demoloop.sim.world import is_at_rest, set_free_body, touches_arm, wrap, yaw
 AREA = np.array([[0.16, -0.11], [0.24, 0.05]])  # m: of the middles, such that all stays in reach
 MAX_OFFSET = 0.015  # m
 MAX_TURN = 0.2  # rad
-_FARTHEST_START = np.pi  # rad
 _HALF_THICKNESS = 0.01  # m
 
 _REACH = (0.10, 0.285)  # m from the pan axis: where closed fingers can stand upright on the table
-_LOW, _HIGH = 0.015, 0.045  # m: fingertips beside the block, and well above it
+_LOW, _HIGH = 0.0185, 0.046  # m: so low that only the tips touch the block, and well above it
 _TIP = np.array([0.013, 0.010])  # m: half the closed fingers' size along and across the jaw
+_RUN_UP = 0.012  # m between the fingertips and the block where they come down
 _CLOSED = 0.05  # opening
 
 Vector = NDArray[np.float64]
@@ -107,31 +107,28 @@ class PushExpert:
         if self._is_at(push.start, push.normal, position):
             ahead = push.start + push.normal * (min(push.length, 0.03) + 0.008)
             return self._move(np.append(ahead, _LOW), self._pace)
-        return self._go_to(push.start - 0.012 * push.normal, position)
+        return self._go_to(push.start - _RUN_UP * push.normal, position)
 
     def _choose(self, position: Vector, error: Vector) -> _Push:
         """Returns the push that leaves least, the way to it included."""
         block = self.robot.data.body("block")
         contacts = self._contacts.turned(block.xpos[:2], yaw_of(block.xmat))
         rest, lengths = contacts.remaining(error)
-        starts = contacts.points - contacts.normals * self._tip_towards(contacts.normals)
-        before = starts - 0.012 * contacts.normals
+        from_pan = contacts.points - self.robot.data.body("shoulder").xpos[:2]
+        starts = contacts.points - contacts.normals * _tip_towards(contacts.normals, from_pan)
+        before = starts - _RUN_UP * contacts.normals
         ways = np.linalg.norm(before - position[:2], axis=1)
-        pan = self.robot.data.body("shoulder").xpos[:2]
-        radius = np.linalg.norm(before - pan, axis=1)
+        radius = np.linalg.norm(before - self.robot.data.body("shoulder").xpos[:2], axis=1)
         cost = rest + self._laziness * ways + 0.1
         for i in np.flatnonzero(ways < 0.06):
             if self._is_at(starts[i], contacts.normals[i], position):
                 cost[i] = rest[i]
-        cost[(radius < _REACH[0]) | (radius > _REACH[1])] += 10.0
+        # A gentle slope: a cliff would make the choice waver with the tremor of the hand.
+        cost += 100.0 * (
+            np.clip(_REACH[0] - radius, 0, None) + np.clip(radius - _REACH[1], 0, None)
+        )
         best = int(np.argmin(cost))
         return _Push(starts[best], contacts.normals[best], float(lengths[best]))
-
-    def _tip_towards(self, normals: Vector) -> Vector:
-        """How far the fingertips reach from their middle along each normal (K, 2): (K, 1) [m]."""
-        _, yaw = self.hand.pose()
-        axes = np.array([[np.cos(yaw), np.sin(yaw)], [-np.sin(yaw), np.cos(yaw)]])
-        return (np.abs(normals @ axes.T) @ _TIP)[:, None]
 
     def _is_at(self, start: Vector, normal: Vector, position: Vector) -> bool:
         """Says whether the hand, low beside the block, only has to go straight on."""
@@ -152,6 +149,18 @@ class PushExpert:
         pan = self.robot.data.body("shoulder").xpos
         yaw = float(np.arctan2(target[1] - pan[1], target[0] - pan[0]))
         return self.hand.move(Goal(target, yaw, _CLOSED, speed))
+
+
+def _tip_towards(normals: Vector, from_pan: Vector) -> Vector:
+    """How far the fingertips reach from their middle along each normal (K, 2): (K, 1) [m].
+
+    The jaw opens away from the pan axis, so the side of the tips at a contact depends on where
+    that contact is (K, 2) [m], seen from the axis.
+    """
+    jaw = from_pan / np.linalg.norm(from_pan, axis=1, keepdims=True)
+    along = np.abs((normals * jaw).sum(1))
+    across = np.abs(normals[:, 0] * jaw[:, 1] - normals[:, 1] * jaw[:, 0])
+    return (along * _TIP[0] + across * _TIP[1])[:, None]
 
 
 TASK = Task(
