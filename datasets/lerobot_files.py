@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from demoloop.datasets import lerobot_layout as layout
-from demoloop.datasets.errors import DatasetError
-from demoloop.datasets.lerobot_layout import Info
+from demoloop.datasets.errors import DatasetError, one_line
+from demoloop.datasets.lerobot_info import Info
 from demoloop.robot.video import VideoError, check_video
 
 
@@ -74,7 +74,7 @@ def _fault(root: Path, path: Path) -> str:
             pq.read_schema(path)
     except VideoError as error:
         return str(error).replace(f"{root}/", "")
-    except (OSError, pa.ArrowException):
+    except (OSError, ValueError, pa.ArrowException):
         return f"{name} is cut short or no parquet file"
     return ""
 
@@ -92,9 +92,9 @@ def _episodes_v3(root: Path, info: Info) -> Iterator[EpisodeFiles]:
             names = pq.read_schema(path).names
             wanted = [name for name in names if not name.startswith("stats/")]
             rows += pq.read_table(path, columns=wanted).to_pylist()
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise DatasetError(
-                f"{path} is cut short or no parquet file ({error}); copy it again"
+                f"{path} is cut short or no parquet file ({one_line(error)}); copy it again"
             ) from error
     # Rows beyond the count were being committed when the writer was killed.
     for row in rows[: info.total_episodes]:
@@ -104,6 +104,8 @@ def _episodes_v3(root: Path, info: Info) -> Iterator[EpisodeFiles]:
             raise DatasetError(
                 f"{root}: the index of episodes lacks the column {error}; copy it again"
             ) from error
+        except ValueError as error:
+            raise DatasetError(f"{root}: the index of episodes is damaged: {error}") from error
 
 
 def _episode_v3(root: Path, info: Info, row: Mapping[str, object]) -> EpisodeFiles:
@@ -137,10 +139,8 @@ def _episodes_v21(root: Path, info: Info) -> Iterator[EpisodeFiles]:
     path = root / "meta" / "episodes.jsonl"
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise DatasetError(
-            f"{path} cannot be read ({error.strerror}); copy the dataset again"
-        ) from error
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path} cannot be read ({error}); copy the dataset again") from error
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -151,7 +151,7 @@ def _episodes_v21(root: Path, info: Info) -> Iterator[EpisodeFiles]:
             raise DatasetError(
                 f"{path}, line {number} is damaged ({error!r}); copy the file again"
             ) from error
-        chunk = index // layout.FILES_PER_CHUNK
+        chunk = index // info.chunks_size
         videos = {
             layout.camera_name(key): VideoPart(
                 root

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 
 from demoloop.datasets import lerobot_layout as layout
 from demoloop.datasets.durable import replace_file
-from demoloop.datasets.errors import DatasetError
+from demoloop.datasets.errors import DatasetError, one_line
+from demoloop.datasets.lerobot_info import read_info
 from demoloop.datasets.stats import STATISTICS, FeatureStats, from_lerobot, to_lerobot
 from demoloop.robot import RobotSpec
 
@@ -36,7 +37,7 @@ class EpisodeIndex:
 
     def load(self) -> None:
         """Reads the indices back, up to the episodes info.json counts."""
-        self.num_episodes = layout.read_info(self._root).total_episodes
+        self.num_episodes = read_info(self._root).total_episodes
         if not self.num_episodes:
             return
         tables = []
@@ -44,10 +45,10 @@ class EpisodeIndex:
             path = self._episodes_file(number)
             try:
                 tables.append(pq.read_table(path))
-            except (OSError, pa.ArrowException) as error:
+            except (OSError, ValueError, pa.ArrowException) as error:
                 raise DatasetError(
-                    f"{path} cannot be read ({error}), so nothing can be appended; record into a "
-                    "new folder"
+                    f"{path} cannot be read ({one_line(error)}), so nothing can be appended; "
+                    "record into a new folder"
                 ) from error
         # A kill between the index and info.json leaves a row that was not committed.
         kept = tables[-1].slice(0, self.num_episodes - (len(tables) - 1) * ROWS_PER_FILE)

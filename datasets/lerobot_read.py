@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from demoloop.datasets import lerobot_layout as layout
 from demoloop.datasets.episode import Episode
-from demoloop.datasets.errors import DatasetError
+from demoloop.datasets.errors import DatasetError, one_line
 from demoloop.datasets.lerobot_files import EpisodeFiles, EpisodeInfo, find_episodes
-from demoloop.datasets.lerobot_layout import Info
+from demoloop.datasets.lerobot_info import Info, read_info
 from demoloop.datasets.spec_from_data import spec_from_data
 from demoloop.robot import RobotSpec
 from demoloop.robot.video import VideoError, read_frames
@@ -130,14 +130,14 @@ def open_dataset(path: Path) -> Dataset:
         DatasetError: The folder is no dataset, or not one episode can be read.
     """
     root = Path(path)
-    info = layout.read_info(root)
+    info = read_info(root)
     if not info.total_episodes:
         raise DatasetError(f"{root} holds no episode yet; record some first")
     found, missing = find_episodes(root, info)
     present = []
     for files in found:
         try:
-            _read_lowdim(files)
+            _check_widths(info, _read_lowdim(files))
             present.append(files)
         except DatasetError as error:
             missing.append(f"episode {files.info.index} is left out: {error}")
@@ -163,9 +163,9 @@ def _read_table(files: EpisodeFiles) -> pa.Table:
         table = _read_file(path, path.stat().st_mtime_ns)
         mask = table["episode_index"].to_numpy() == files.info.index
         table = table.filter(pa.array(mask))
-    except (OSError, KeyError, pa.ArrowException) as error:
-        raise DatasetError(f"{path} cannot be read: {error}; copy it again") from error
-    if len(table) != files.info.length:
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        raise DatasetError(f"{path} cannot be read: {one_line(error)}; copy it again") from error
+    if len(table) != files.info.length or not len(table):
         raise DatasetError(
             f"{path.name} holds {len(table)} rows of episode {files.info.index}, the index says "
             f"{files.info.length}; copy the dataset again"
@@ -175,7 +175,7 @@ def _read_table(files: EpisodeFiles) -> pa.Table:
 
 def _read_lowdim(files: EpisodeFiles) -> Lowdim:
     table = _read_table(files)
-    frame_times = _scalars(table, "timestamp", np.arange(len(table), dtype=np.float64))
+    frame_times = _scalars(table, "timestamp")
     return Lowdim(
         proprioception=_vectors(table, layout.STATE, files.data),
         actions=_vectors(table, layout.ACTION, files.data),
@@ -183,10 +183,18 @@ def _read_lowdim(files: EpisodeFiles) -> Lowdim:
     )
 
 
-def _scalars(table: pa.Table, column: str, default: NDArray[np.float64]) -> NDArray[np.float64]:
+def _scalars(
+    table: pa.Table, column: str, default: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Returns a number per step; `default` where a dataset of others has no such column."""
     if column not in table.column_names:
+        if default is None:
+            raise DatasetError(f"the column {column!r} is missing; copy the dataset again")
         return default
-    return np.asarray(table[column].to_numpy(), np.float64)
+    try:
+        return np.asarray(table[column].to_numpy(), np.float64)
+    except (TypeError, ValueError) as error:
+        raise DatasetError(f"{column!r} holds no numbers: {error}") from error
 
 
 def _vectors(table: pa.Table, column: str, path: Path) -> NDArray[np.float32]:
@@ -195,10 +203,23 @@ def _vectors(table: pa.Table, column: str, path: Path) -> NDArray[np.float32]:
         raise DatasetError(f"{path.name} lacks the column {column!r}; copy the dataset again")
     rows = table[column].combine_chunks()
     flat = rows.flatten() if pa.types.is_nested(rows.type) else rows
-    values = np.asarray(flat.to_numpy(zero_copy_only=False), np.float32)
+    try:
+        values = np.asarray(flat.to_numpy(zero_copy_only=False), np.float32)
+    except (TypeError, ValueError) as error:
+        raise DatasetError(f"{path.name}: {column!r} holds no numbers: {error}") from error
     if len(values) % len(table) or not np.isfinite(values).all():
         raise DatasetError(f"{path.name}: {column!r} has gaps or numbers that are not finite")
     return values.reshape(len(table), -1)
+
+
+def _check_widths(info: Info, lowdim: Lowdim) -> None:
+    """Raises DatasetError when an episode is not as wide as info.json says."""
+    for key, values in ((layout.STATE, lowdim.proprioception), (layout.ACTION, lowdim.actions)):
+        names = _names(info, key)
+        if values.shape[1] != len(names):
+            raise DatasetError(
+                f"{key!r} has {values.shape[1]} numbers a step, info.json names {len(names)}"
+            )
 
 
 def _names(info: Info, key: str) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from demoloop.datasets.durable import exclusive, move_file, remove_file, replace
 from demoloop.datasets.episode import Episode
 from demoloop.datasets.errors import DatasetError
 from demoloop.datasets.lerobot_index import EpisodeIndex
+from demoloop.datasets.lerobot_info import read_info
 from demoloop.datasets.staging import StagedEpisode, disk_error, stage_episode
 from demoloop.robot import RobotSpec
 
@@ -96,7 +97,7 @@ class DatasetWriter:
 
     def _open(self) -> None:
         if (self.root / layout.INFO).exists():
-            _check_same(self.root, layout.read_info(self.root).spec, self.spec)
+            _check_same(self.root, read_info(self.root).spec, self.spec)
             self._index.load()
         else:
             self._index.create()

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from demoloop.datasets.errors import DatasetError
-from demoloop.datasets.lerobot_layout import Info, camera_name
+from demoloop.datasets.lerobot_info import Info, picture_size
+from demoloop.datasets.lerobot_layout import camera_name
 from demoloop.robot import CameraSpec, JointSpec, RobotSpec
 
 MARGIN = 0.1
@@ -20,7 +20,7 @@ SMALLEST_RANGE = 1e-3  # rad, for a joint that never moved: limits must not coin
 def spec_from_data(
     info: Info, names: tuple[str, ...], actions: Iterable[NDArray[np.float32]]
 ) -> RobotSpec:
-    """Returns what info.json and the actions let us know of a robot.
+    """Returns what info.json and the actions, each (T, len(names)), let us know of a robot.
 
     Limits are what was seen and a margin; the unit is taken to be rad, since LeRobot names none,
     and which joint is a gripper is unknown.
@@ -29,11 +29,6 @@ def spec_from_data(
     low, high = np.full(size, np.inf), np.full(size, -np.inf)
     speed, acceleration = np.zeros(size), np.zeros(size)
     for episode in actions:
-        if episode.shape[1] != size:
-            raise DatasetError(
-                f"actions have {episode.shape[1]} numbers, info.json names {size}: "
-                f"{', '.join(names)}"
-            )
         wide = episode.astype(np.float64)
         low, high = np.minimum(low, wide.min(axis=0)), np.maximum(high, wide.max(axis=0))
         first = np.diff(wide, axis=0) * info.fps
@@ -52,7 +47,6 @@ def spec_from_data(
         for j, name in enumerate(names)
     )
     cameras = tuple(
-        CameraSpec(camera_name(key), info.features[key].shape[0], info.features[key].shape[1])
-        for key in info.camera_keys
+        CameraSpec(camera_name(key), *picture_size(info.features[key])) for key in info.camera_keys
     )
     return RobotSpec(info.robot_type, joints, cameras, float(info.fps))

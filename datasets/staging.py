@@ -15,6 +15,7 @@ from demoloop.datasets import lerobot_layout as layout
 from demoloop.datasets.durable import sync
 from demoloop.datasets.episode import Episode, check_episode
 from demoloop.datasets.errors import DatasetError
+from demoloop.datasets.lerobot_info import read_info
 from demoloop.datasets.stats import FeatureStats, image_stats
 from demoloop.robot.video import VideoError, VideoWriter
 
@@ -43,7 +44,7 @@ def stage_episode(root: Path, episode: Episode) -> StagedEpisode:
         DatasetError: The episode does not fit the dataset, or the disk is full.
     """
     root = Path(root)
-    spec = layout.read_info(root).spec
+    spec = read_info(root).spec
     if spec is None:
         raise DatasetError(f"{root} was not written by demoloop; record into a new folder")
     check_episode(spec, episode)
@@ -72,7 +73,7 @@ def stage_episode(root: Path, episode: Episode) -> StagedEpisode:
         shutil.rmtree(folder, ignore_errors=True)
         cause = error.__cause__ if isinstance(error, VideoError) else error
         if isinstance(cause, OSError):
-            raise disk_error(root, cause, layout.read_info(root).total_episodes) from error
+            raise disk_error(root, cause, read_info(root).total_episodes) from error
         raise
     return StagedEpisode(
         folder=folder,

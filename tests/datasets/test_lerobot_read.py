@@ -83,6 +83,33 @@ def wrong_template(root: Path) -> Path:
     return edit_info(root, lambda info: info.update(data_path="data/{chunk}/{number}.parquet"))
 
 
+def template_of_v21(root: Path) -> Path:
+    return edit_info(
+        root, lambda info: info.update(data_path="data/episode_{episode_index:06d}.parquet")
+    )
+
+
+def template_out_of_the_dataset(root: Path) -> Path:
+    return edit_info(root, lambda info: info.update(data_path="../{chunk_index}/{file_index}"))
+
+
+def pictures_in_data_files(root: Path) -> Path:
+    return edit_info(
+        root, lambda info: info["features"]["observation.images.front"].update(dtype="image")
+    )
+
+
+def flat_camera(root: Path) -> Path:
+    return edit_info(
+        root, lambda info: info["features"]["observation.images.front"].update(shape=[4608])
+    )
+
+
+def words_in_the_index(root: Path) -> Path:
+    change_column(root / "meta/episodes/chunk-000/file-000.parquet", "length", ["x"] * 3)
+    return root
+
+
 def newer_schema(root: Path) -> Path:
     return edit_info(root, lambda info: info["demoloop"].update(schema=99))
 
@@ -121,6 +148,15 @@ def nothing_left(root: Path) -> Path:
     return root
 
 
+def change_column(path: Path, name: str, values: list[object] | None) -> None:
+    """Replaces a column of a parquet file, or takes it away."""
+    table = pq.read_table(path)
+    table = table.drop_columns([name])
+    if values is not None:
+        table = table.append_column(name, pa.array(values))
+    pq.write_table(table, path)
+
+
 def edit_info(root: Path, edit: Callable[[dict], object]) -> Path:
     path = root / "meta/info.json"
     info = json.loads(path.read_text())
@@ -136,6 +172,11 @@ def edit_info(root: Path, edit: Callable[[dict], object]) -> Path:
         empty_meta,
         drop_key,
         wrong_template,
+        template_of_v21,
+        template_out_of_the_dataset,
+        pictures_in_data_files,
+        flat_camera,
+        words_in_the_index,
         newer_schema,
         old_layout,
         wrong_type,
@@ -181,6 +222,78 @@ def test_a_row_too_few_is_noticed(root: Path) -> None:
     pq.write_table(pq.read_table(path).slice(1), path)
     dataset = open_dataset(root)
     assert "holds 5 rows of episode 1, the index says 6" in dataset.missing[0]
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("action", [[0.0]] * 6),  # two joints are named
+        ("action", ["up"] * 6),
+        ("action", None),
+        ("observation.state", [[float("nan")] * 4] * 6),
+        ("demoloop.time", ["noon"] * 6),
+        ("timestamp", None),
+        ("episode_index", None),
+    ],
+)
+def test_a_column_that_cannot_be_used_costs_only_its_episode(
+    root: Path, column: str, values: list[object] | None
+) -> None:
+    change_column(root / "data/chunk-000/file-001.parquet", column, values)
+    dataset = open_dataset(root)
+    assert [episode.index for episode in dataset.episodes] == [0, 2]
+    assert column in dataset.missing[0] and "\n" not in dataset.missing[0]
+
+
+def make_v21(root: Path, chunks_size: int) -> None:
+    """Writes a v2.1 dataset of three episodes, four steps each, without video."""
+    (root / "meta").mkdir(parents=True)
+    info = {
+        "codebase_version": "v2.1",
+        "fps": 30,
+        "total_episodes": 3,
+        "chunks_size": chunks_size,
+        "data_path": "data/{episode_chunk:03d}/{episode_index:06d}.parquet",
+        "video_path": "videos/{episode_chunk:03d}/{video_key}/{episode_index:06d}.mp4",
+        "features": {
+            "observation.state": {"dtype": "float32", "shape": [1], "names": [["hip"]]},
+            "action": {"dtype": "float32", "shape": [1], "names": {"motors": ["hip"]}},
+        },
+    }
+    (root / "meta/info.json").write_text(json.dumps(info))
+    rows = [{"episode_index": e, "length": 4, "tasks": [f"task {e}"]} for e in range(3)]
+    (root / "meta/episodes.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    for e in range(3):
+        path = root / info["data_path"].format(episode_chunk=e // chunks_size, episode_index=e)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        columns = {"observation.state": [[float(e)]] * 4, "action": [[float(e)]] * 4}
+        steps = {"timestamp": [t / 30 for t in range(4)], "episode_index": [e] * 4}
+        pq.write_table(pa.table({**columns, **steps}), path)
+
+
+def test_v21_folders_hold_as_many_episodes_as_info_says(tmp_path: Path) -> None:
+    make_v21(tmp_path / "d", chunks_size=2)
+    dataset = open_dataset(tmp_path / "d")
+    assert [float(dataset.lowdim(i).actions[0, 0]) for i in range(3)] == [0.0, 1.0, 2.0]
+    assert [episode.task for episode in dataset.episodes] == ["task 0", "task 1", "task 2"]
+
+
+def test_names_in_a_list_or_an_object_are_read(tmp_path: Path) -> None:
+    make_v21(tmp_path / "d", chunks_size=1000)
+    dataset = open_dataset(tmp_path / "d")
+    assert dataset.spec.joint_names == dataset.proprioception_names == ("hip",)
+
+
+def test_a_camera_of_others_may_say_its_channels_first(
+    lerobot_sample: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(lerobot_sample, tmp_path / "d")
+    camera = {"shape": [3, 96, 128], "names": ["channels", "height", "width"]}
+    edit_info(
+        tmp_path / "d", lambda info: info["features"]["observation.images.front"].update(camera)
+    )
+    front = open_dataset(tmp_path / "d").spec.cameras[0]
+    assert (front.height, front.width) == (96, 128)
 
 
 def test_several_episodes_in_one_data_file_are_told_apart(
