@@ -91,7 +91,10 @@ class Evaluation:
 
 
 def wilson_interval(successes: int, total: int) -> tuple[float, float]:
-    """95 % interval of a rate, as fractions (Wilson 1927): honest near 0 and 1, unlike +-2 sigma."""
+    """Returns the 95 % interval of a rate, as fractions (Wilson 1927, JASA 22, p. 209).
+
+    Unlike two sigma either way it is honest near 0 and 1.
+    """
     if not 0 <= successes <= total or total < 1:
         raise ValueError(f"{successes} successes of {total} episodes make no rate")
     z = 1.959964
@@ -127,7 +130,8 @@ def evaluate(
     make_robot(task)  # an unknown name is refused here, not in a worker
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    shares = [list(seeds[i :: 4 * workers]) for i in range(4 * workers)]
+    num_shares = min(4 * workers, len(seeds))
+    shares = [list(seeds[i::num_shares]) for i in range(num_shares)]
     results: list[EpisodeResult] = []
     context = get_context("spawn")
     bar = tqdm(total=len(seeds), desc=f"evaluate {task}", unit="episode", disable=not progress)

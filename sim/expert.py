@@ -41,7 +41,7 @@ class Hand:
         Args:
             robot: Whose arm the hand belongs to.
             site: What is put where a goal says: "grasp" is the middle between open fingers,
-                "fingertips" the middle of closed ones.
+                "tcp" the tip of the finger that does not move.
         """
         self._robot = robot
         self._site = site

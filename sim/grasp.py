@@ -93,7 +93,7 @@ class GraspExpert(ABC):
 
     def release(self, above: Vector) -> Action:
         """One step of letting go and moving away upwards from `above` (3,) [m]."""
-        position, yaw = self.hand.pose()
+        _, yaw = self.hand.pose()
         opening = float(self.robot.positions()[5])
         if opening > OPEN - 0.1:
             self.is_releasing = False

@@ -1,4 +1,4 @@
-"""How one episode's world differs from the next: looks, physics, and somebody who nudges the arm."""
+"""How one episode's world differs from the next: looks, physics, and nudges to the arm."""
 
 from __future__ import annotations
 

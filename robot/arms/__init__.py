@@ -1,0 +1,1 @@
+"""The arms there are: a spec, and an MJCF beside it."""

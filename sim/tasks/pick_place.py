@@ -9,7 +9,6 @@ import numpy as np
 
 from demoloop.robot import Action, Observation
 from demoloop.sim.grasp import GraspExpert
-from demoloop.sim.robot import SimRobot
 from demoloop.sim.task import Task
 from demoloop.sim.world import is_at_rest, set_free_body, touches_arm
 

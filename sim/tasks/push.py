@@ -21,11 +21,12 @@ MAX_OFFSET = 0.015  # m
 MAX_TURN = 0.2  # rad
 _HALF_THICKNESS = 0.01  # m
 
-_REACH = (0.10, 0.285)  # m from the pan axis: where closed fingers can stand upright on the table
-_LOW, _HIGH = 0.0185, 0.046  # m: so low that only the tips touch the block, and well above it
-_TIP = np.array([0.013, 0.010])  # m: half the closed fingers' size along and across the jaw
+_REACH = (0.10, 0.285)  # m from the pan axis: where the finger can stand upright on the table
+_KEEP = (0.14, 0.225)  # m from the pan axis: where the middle of the block is at hand all round
+_LOW, _HIGH = 0.013, 0.042  # m: the fingertip beside the block, and well above it
+_TIP = np.array([0.0075, 0.0095])  # m: half the finger's size along and across the jaw's way
 _RUN_UP = 0.012  # m between the fingertips and the block where they come down
-_CLOSED = 0.05  # opening
+_OUT_OF_THE_WAY = 0.95  # opening: the jaw, closed, would lean on the block with its slope
 
 Vector = NDArray[np.float64]
 
@@ -74,7 +75,7 @@ class _Push:
 
 
 class PushExpert:
-    """Pushes with closed fingers where one push brings the block nearest, lifts, goes round.
+    """Pushes with the fixed finger where one push brings the block nearest, lifts, goes round.
 
     There is no plan and no clock: each step asks which push is best from here, counting the way
     to where it starts. What the hand is nearest to only becomes better by going there.
@@ -84,7 +85,7 @@ class PushExpert:
         """Stores; the seed chooses the person, the robot's seed the day."""
         self.robot = robot
         self.person = seed
-        self.hand = Hand(robot, "fingertips")
+        self.hand = Hand(robot, "tcp")
         self._contacts = contacts_of_t()
 
     def reset(self) -> None:
@@ -114,11 +115,16 @@ class PushExpert:
         block = self.robot.data.body("block")
         contacts = self._contacts.turned(block.xpos[:2], yaw_of(block.xmat))
         rest, lengths = contacts.remaining(error)
-        from_pan = contacts.points - self.robot.data.body("shoulder").xpos[:2]
-        starts = contacts.points - contacts.normals * _tip_towards(contacts.normals, from_pan)
+        pan = self.robot.data.body("shoulder").xpos[:2]
+        starts = contacts.points - contacts.normals * _tip_towards(
+            contacts.normals, contacts.points - pan
+        )
         before = starts - _RUN_UP * contacts.normals
         ways = np.linalg.norm(before - position[:2], axis=1)
-        radius = np.linalg.norm(before - self.robot.data.body("shoulder").xpos[:2], axis=1)
+        radius = np.linalg.norm(before - pan, axis=1)
+        after = np.linalg.norm(
+            block.xpos[:2] + lengths[:, None] * contacts.twists[:, :2] - pan, axis=1
+        )
         cost = rest + self._laziness * ways + 0.1
         for i in np.flatnonzero(ways < 0.06):
             if self._is_at(starts[i], contacts.normals[i], position):
@@ -142,13 +148,13 @@ class PushExpert:
         away = where - position[:2]
         distance = float(np.linalg.norm(away))
         height = min(self._high, _LOW + 4.0 * max(0.0, distance - 0.004))
-        risen = np.clip((position[2] - 0.027) / 0.012, 0.0, 1.0) if distance > 0.01 else 1.0
+        risen = np.clip((position[2] - 0.026) / 0.01, 0.0, 1.0) if distance > 0.01 else 1.0
         return self._move(np.append(position[:2] + risen * away, height))
 
     def _move(self, target: Vector, speed: float = 1.0) -> Action:
         pan = self.robot.data.body("shoulder").xpos
         yaw = float(np.arctan2(target[1] - pan[1], target[0] - pan[0]))
-        return self.hand.move(Goal(target, yaw, _CLOSED, speed))
+        return self.hand.move(Goal(target, yaw, _OUT_OF_THE_WAY, speed))
 
 
 def _tip_towards(normals: Vector, from_pan: Vector) -> Vector:
