@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
 
-YAW_WEIGHT = 0.04  # m: one radian of yaw is as bad as so many metres beside the place
+_YAW_WEIGHT = 0.04  # m: one radian of yaw is as bad as so many metres beside the place
 _PRESSURE_RADIUS = 0.035  # m: greatest friction torque over greatest friction force of the T
 _SPACING, _CORNER, _FINGER = 0.005, 0.005, 0.014  # m: between points, from a corner, into a nook
 
@@ -48,7 +48,7 @@ class Contacts:
         Returns:
             The rest as a fraction (K,) of the error, and how far to push (K,) [m].
         """
-        weights = np.array([1.0, 1.0, YAW_WEIGHT])
+        weights = np.array([1.0, 1.0, _YAW_WEIGHT])
         wanted, pushed = error * weights, self.twists * weights
         length = np.clip(pushed @ wanted / (pushed**2).sum(1), 0.0, None)
         rest = np.linalg.norm(wanted - length[:, None] * pushed, axis=1)

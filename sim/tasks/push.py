@@ -22,7 +22,6 @@ MAX_TURN = 0.2  # rad
 _HALF_THICKNESS = 0.01  # m
 
 _REACH = (0.10, 0.285)  # m from the pan axis: where the finger can stand upright on the table
-_KEEP = (0.14, 0.225)  # m from the pan axis: where the middle of the block is at hand all round
 _LOW, _HIGH = 0.013, 0.042  # m: the fingertip beside the block, and well above it
 _TIP = np.array([0.0075, 0.0095])  # m: half the finger's size along and across the jaw's way
 _RUN_UP = 0.012  # m between the fingertips and the block where they come down
@@ -69,7 +68,7 @@ def is_solved(model: mujoco.MjModel, data: mujoco.MjData) -> bool:
 class _Push:
     """One way to push: where the fingertips touch, which way, how far."""
 
-    start: Vector  # (2,) m, middle of the fingertips when they touch the block
+    start: Vector  # (2,) m, middle of the fingertip when it touches the block
     normal: Vector  # (2,) into the block
     length: float  # m
 
@@ -116,23 +115,17 @@ class PushExpert:
         contacts = self._contacts.turned(block.xpos[:2], yaw_of(block.xmat))
         rest, lengths = contacts.remaining(error)
         pan = self.robot.data.body("shoulder").xpos[:2]
-        starts = contacts.points - contacts.normals * _tip_towards(
-            contacts.normals, contacts.points - pan
-        )
+        tip = _tip_towards(contacts.normals, contacts.points - pan)
+        starts = contacts.points - tip[:, None] * contacts.normals
         before = starts - _RUN_UP * contacts.normals
         ways = np.linalg.norm(before - position[:2], axis=1)
         radius = np.linalg.norm(before - pan, axis=1)
-        after = np.linalg.norm(
-            block.xpos[:2] + lengths[:, None] * contacts.twists[:, :2] - pan, axis=1
-        )
-        cost = rest + self._laziness * ways + 0.1
+        cost = rest + self._laziness * ways + 0.1  # for lifting the hand and setting it down
         for i in np.flatnonzero(ways < 0.06):
             if self._is_at(starts[i], contacts.normals[i], position):
                 cost[i] = rest[i]
         # A gentle slope: a cliff would make the choice waver with the tremor of the hand.
-        cost += 100.0 * (
-            np.clip(_REACH[0] - radius, 0, None) + np.clip(radius - _REACH[1], 0, None)
-        )
+        cost += 100.0 * np.abs(radius - np.clip(radius, *_REACH))
         best = int(np.argmin(cost))
         return _Push(starts[best], contacts.normals[best], float(lengths[best]))
 
@@ -158,15 +151,16 @@ class PushExpert:
 
 
 def _tip_towards(normals: Vector, from_pan: Vector) -> Vector:
-    """How far the fingertips reach from their middle along each normal (K, 2): (K, 1) [m].
+    """How far (K,) [m] the fingertip reaches from its middle along each normal (K, 2).
 
-    The jaw opens away from the pan axis, so the side of the tips at a contact depends on where
-    that contact is (K, 2) [m], seen from the axis.
+    The jaw opens away from the pan axis, so which side of the finger touches depends on where
+    that is (K, 2) [m], seen from the axis.
     """
     jaw = from_pan / np.linalg.norm(from_pan, axis=1, keepdims=True)
     along = np.abs((normals * jaw).sum(1))
     across = np.abs(normals[:, 0] * jaw[:, 1] - normals[:, 1] * jaw[:, 0])
-    return (along * _TIP[0] + across * _TIP[1])[:, None]
+    reach: Vector = along * _TIP[0] + across * _TIP[1]
+    return reach
 
 
 TASK = Task(
