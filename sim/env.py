@@ -67,10 +67,13 @@ class TaskEnv(gymnasium.Env[Values, Action]):
         spec = self._robot.spec
         self.action_space = spaces.Box(spec.low, spec.high, dtype=np.float32)
         size = len(spec.proprioception_names)
-        self.observation_space = spaces.Dict(
-            {"proprioception": spaces.Box(-np.inf, np.inf, (size,), np.float32)}
-            | {c.name: spaces.Box(0, 255, (c.height, c.width, 3), np.uint8) for c in spec.cameras}
-        )
+        parts: dict[str, spaces.Space[Any]] = {
+            "proprioception": spaces.Box(-np.inf, np.inf, (size,), np.float32)
+        }
+        for camera in spec.cameras:
+            shape = (camera.height, camera.width, 3)
+            parts[camera.name] = spaces.Box(0, 255, shape, np.uint8)
+        self.observation_space = spaces.Dict(parts)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

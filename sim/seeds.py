@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from demoloop.sim.errors import SimError
 
@@ -24,8 +24,10 @@ def check_training_seeds(seeds: Iterable[int]) -> None:
             )
 
 
-def check_evaluation_seeds(seeds: Iterable[int]) -> None:
-    """Raises SimError for a seed that demonstrations are recorded with."""
+def check_evaluation_seeds(seeds: Collection[int]) -> None:
+    """Raises SimError for a seed that demonstrations are recorded with, or when there is none."""
+    if not seeds:
+        raise SimError("no seed to judge on; ask for at least one episode")
     for seed in seeds:
         if not 0 <= seed < FIRST_TRAINING_SEED:
             raise SimError(
