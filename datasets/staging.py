@@ -63,6 +63,7 @@ def stage_episode(root: Path, episode: Episode) -> StagedEpisode:
                 int(spec.control_hz),
                 camera.height,
                 camera.width,
+                crf=layout.CRF,
                 pixel_format=layout.PIXEL_FORMAT,
             ) as video:
                 for image in images:
