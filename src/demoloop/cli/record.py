@@ -14,6 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from demoloop.datasets import (
+    DatasetError,
     DatasetWriter,
     EpisodeRecorder,
     StagedEpisode,
@@ -22,6 +23,7 @@ from demoloop.datasets import (
 )
 from demoloop.robot import run_episode
 from demoloop.robot.arms.so101 import SO101
+from demoloop.sim.errors import SimError
 from demoloop.sim.make import find_task, make_robot
 from demoloop.sim.randomize import Disturbance
 from demoloop.sim.seeds import FIRST_TRAINING_SEED, check_training_seeds
@@ -64,13 +66,15 @@ def record_expert(options: Options, *, progress: bool = True) -> int:
     options give the same dataset. Ctrl-C keeps what is committed.
 
     Raises:
-        SimError: There is no such task, or a seed is kept for judging.
+        SimError: There is no such task, no worker, or the seed is kept for judging.
         DatasetError: The folder holds something else, or the disk is full.
     """
     check_training_seeds([options.seed])
+    if options.workers < 1:
+        raise SimError(f"{options.workers} workers cannot record anything; ask for at least 1")
     task = find_task(options.task)
     with DatasetWriter(options.out, SO101) as writer:
-        first = _next_seed(options) if writer.num_episodes else options.seed
+        first = _next_seed(options, task.instruction) if writer.num_episodes else options.seed
         bar = tqdm(
             total=options.episodes, initial=writer.num_episodes, disable=not progress,
             desc=f"record {task.name}", unit="episode",
@@ -92,9 +96,20 @@ def record_expert(options: Options, *, progress: bool = True) -> int:
         return writer.num_episodes
 
 
-def _next_seed(options: Options) -> int:
-    """Goes on after the last seed a continued dataset was recorded with."""
-    recorded = [e.seed for e in open_dataset(options.out).episodes if e.seed is not None]
+def _next_seed(options: Options, instruction: str) -> int:
+    """Goes on after the last seed a continued dataset was recorded with.
+
+    Raises:
+        DatasetError: The dataset shows another task, which would be counted as this one.
+    """
+    episodes = open_dataset(options.out).episodes
+    for episode in episodes:
+        if episode.task != instruction:
+            raise DatasetError(
+                f"{options.out} holds demonstrations of {episode.task!r}, not {instruction!r}; "
+                "record another task into a folder of its own"
+            )
+    recorded = [episode.seed for episode in episodes if episode.seed is not None]
     return max([options.seed - 1, *recorded]) + 1
 
 

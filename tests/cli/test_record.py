@@ -1,0 +1,96 @@
+"""Laws of recording: the same options give the same dataset, however it came about."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from demoloop.cli.record import Options, record_expert
+from demoloop.datasets import DatasetError, open_dataset
+from demoloop.sim import SimError
+from demoloop.sim.seeds import FIRST_TRAINING_SEED
+
+
+def record(folder: Path, episodes: int, workers: int = 2) -> str:
+    """Records stack and returns the hash of what came out."""
+    options = Options(folder, task="stack", episodes=episodes, workers=workers)
+    assert record_expert(options, progress=False) == episodes
+    return open_dataset(folder).view_hash()
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    folder = tmp_path_factory.mktemp("record") / "four"
+    return folder, record(folder, 4)
+
+
+def test_dataset_does_not_depend_on_the_number_of_workers(
+    four: tuple[Path, str], tmp_path: Path
+) -> None:
+    assert record(tmp_path / "alone", 4, workers=1) == four[1]
+
+
+def test_continued_recording_equals_one_without_a_break(
+    four: tuple[Path, str], tmp_path: Path
+) -> None:
+    record(tmp_path / "broken", 2)
+    assert record(tmp_path / "broken", 4) == four[1]
+
+
+def test_demonstrations_are_successes_in_the_order_of_training_seeds(
+    four: tuple[Path, str],
+) -> None:
+    episodes = open_dataset(four[0]).episodes
+    seeds = [episode.seed for episode in episodes if episode.seed is not None]
+    assert len(seeds) == 4
+    assert seeds == sorted(set(seeds))
+    assert min(seeds) >= FIRST_TRAINING_SEED
+    assert all(episode.success for episode in episodes)
+
+
+def test_nothing_but_the_dataset_is_left_in_the_folder(four: tuple[Path, str]) -> None:
+    assert {path.name for path in four[0].iterdir()} - {".lock"} == {"data", "meta", "videos"}
+
+
+def test_seed_that_is_kept_for_judging_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SimError, match="seed 17 is kept for judging"):
+        record_expert(Options(tmp_path / "data", seed=17), progress=False)
+
+
+def test_another_task_is_not_mixed_into_a_dataset(four: tuple[Path, str]) -> None:
+    with pytest.raises(DatasetError, match="into a folder of its own"):
+        record_expert(Options(four[0], task="push", episodes=5), progress=False)
+
+
+def test_no_worker_is_refused(tmp_path: Path) -> None:
+    options = replace(Options(tmp_path / "data"), workers=0)
+    with pytest.raises(SimError, match="ask for at least 1"):
+        record_expert(options, progress=False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
+def test_ctrl_c_keeps_what_is_committed(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    command = [sys.executable, "-m", "demoloop", "record", "--out", str(folder)]
+    process = subprocess.Popen(
+        [*command, "--episodes", "500"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while len(list(folder.glob("data/*/*.parquet"))) < 3 and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers hear it too
+    assert process.wait(60) == 130
+    dataset = open_dataset(folder)
+    assert len(dataset.episodes) >= 2
+    assert not dataset.missing
