@@ -141,6 +141,11 @@ def test_outline_of_the_t_lies_anywhere_too() -> None:
     assert np.all(np.ptp(outline, axis=0) > [0.07, 0.14, 5.5])
 
 
+def test_t_never_starts_on_its_outline() -> None:
+    apart = starts("push", "block", 1000)[:, :2] - starts("push", "outline", 1000)[:, :2]
+    assert np.linalg.norm(apart, axis=1).min() > push.MAX_OFFSET
+
+
 def test_cubes_of_stack_are_apart_enough_to_be_grasped() -> None:
     apart = starts("stack", "red", 200)[:, :2] - starts("stack", "green", 200)[:, :2]
     assert np.linalg.norm(apart, axis=1).min() >= 0.055

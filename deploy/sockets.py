@@ -1,0 +1,84 @@
+"""How both sides set up their sockets. No authentication yet, hence loopback only."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import zmq
+
+from demoloop.deploy.errors import DeployError
+from demoloop.deploy.wire import MAX_FRAME_BYTES, Message, encode
+
+HEARTBEAT_S = 0.05  # of the server, and of a robot that has nothing to send
+_HIGH_WATER = 16  # messages: news, never a backlog; what does not fit is dropped and made up for
+
+
+def make_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int) -> zmq.Socket[bytes]:
+    """Returns a socket that never waits for a dead peer and never accepts a huge message."""
+    socket = context.socket(kind)
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.SNDHWM, _HIGH_WATER)
+    socket.setsockopt(zmq.RCVHWM, _HIGH_WATER)
+    socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
+    socket.setsockopt(zmq.HANDSHAKE_IVL, 2000)
+    # Without it messages to a dead peer pile up, and a peer that comes back gets old news.
+    socket.setsockopt(zmq.IMMEDIATE, 1)
+    socket.setsockopt(zmq.RECONNECT_IVL, 20)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
+    return socket
+
+
+def check_endpoint(endpoint: str, what: str) -> None:
+    """Raises DeployError unless `endpoint` stays on this computer."""
+    transport, _, rest = endpoint.partition("://")
+    host, _, port = rest.rpartition(":")
+    if transport == "ipc" and rest:
+        return
+    if transport != "tcp" or not host or not (port.isdigit() or port == "*"):
+        raise DeployError(f"{what} {endpoint!r} is no endpoint; write it like tcp://127.0.0.1:5555")
+    if not _is_loopback(host):
+        raise DeployError(
+            f"{what} {endpoint!r} is reachable from other computers, and who connects is not "
+            "authenticated yet: they could move the arm; use tcp://127.0.0.1:5555, and an SSH "
+            "tunnel between two computers"
+        )
+
+
+def bind(socket: zmq.Socket[bytes], endpoint: str) -> str:
+    """Binds and returns the endpoint with its real port; raises DeployError when it is taken."""
+    check_endpoint(endpoint, "--bind")
+    try:
+        socket.bind(endpoint)
+    except zmq.ZMQError as error:
+        if error.errno == zmq.EADDRINUSE:
+            raise DeployError(
+                f"{endpoint} is in use already; stop the server there or choose another --bind"
+            ) from error
+        raise DeployError(f"cannot bind {endpoint}: {error.strerror}") from error
+    return str(socket.getsockopt_string(zmq.LAST_ENDPOINT))
+
+
+def send(socket: zmq.Socket[bytes], message: Message, *, to: bytes | None = None) -> bool:
+    """Sends at once or not at all; returns whether it was sent."""
+    parts = encode(message) if to is None else [to, *encode(message)]
+    try:
+        # The frames are copied: the next look may be rendered into the same memory.
+        socket.send_multipart(parts, zmq.NOBLOCK)
+    except zmq.Again:
+        return False
+    return True
+
+
+def receive(socket: zmq.Socket[bytes]) -> list[bytes] | None:
+    """Returns the parts of a message that is already here, else None."""
+    try:
+        return socket.recv_multipart(zmq.NOBLOCK)
+    except zmq.Again:
+        return None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,72 @@
+"""Observations and chunks as messages, and back, checked against the robot's spec."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from demoloop.deploy.chunks import ActionChunk
+from demoloop.deploy.errors import WireError
+from demoloop.deploy.wire import Array, ChunkBody, Message, ObservationBody, frames_of
+from demoloop.robot import Observation, RobotSpec
+from demoloop.robot.interface import LIMIT_TOLERANCE
+
+
+def to_nanoseconds(time: float) -> int:
+    """Returns seconds as the header counts them."""
+    return max(0, round(time * 1e9))
+
+
+def observation_message(observation: Observation, session: int, seq: int) -> Message:
+    """Wraps one look, the `seq`-th of its session."""
+    arrays: dict[str, Array] = {"proprioception": observation.proprioception}
+    arrays |= {f"image.{name}": image for name, image in observation.images.items()}
+    body = ObservationBody(frames_of(arrays), dict(observation.image_times))
+    time_ns = to_nanoseconds(observation.time)
+    return Message(body, session, seq, time_ns=time_ns, arrays=arrays)
+
+
+def observation_of(message: Message, spec: RobotSpec) -> Observation:
+    """Unwraps one look; raises WireError when it is not what `spec`'s robot sees."""
+    shapes: dict[str, tuple[tuple[int, ...], str]] = {
+        f"image.{camera.name}": ((camera.height, camera.width, 3), "uint8")
+        for camera in spec.cameras
+    }
+    shapes["proprioception"] = ((len(spec.proprioception_names),), "float32")
+    got = {name: (array.shape, str(array.dtype)) for name, array in message.arrays.items()}
+    if got != shapes:
+        raise WireError(f"{spec.name} sends frames {shapes}, got {got}")
+    body = message.body
+    assert isinstance(body, ObservationBody)
+    if set(body.image_times) != set(spec.camera_names):
+        raise WireError(f"image times must be of {spec.camera_names}, got {[*body.image_times]}")
+    images: dict[str, NDArray[np.uint8]] = {
+        name: message.arrays[f"image.{name}"].astype(np.uint8, copy=False)
+        for name in spec.camera_names
+    }
+    proprioception = message.arrays["proprioception"].astype(np.float32, copy=False)
+    return Observation(message.time_ns * 1e-9, proprioception, images, body.image_times)
+
+
+def chunk_message(chunk: ActionChunk, inference_ms: float, question: Message, seq: int) -> Message:
+    """Wraps the answer to the observation in `question`."""
+    arrays: dict[str, Array] = {"actions": chunk.actions}
+    body = ChunkBody(frames_of(arrays), inference_ms)
+    return Message(body, question.session, seq, question.seq, question.time_ns, arrays)
+
+
+def chunk_of(message: Message, spec: RobotSpec, time: float) -> ActionChunk:
+    """Unwraps the answer to what was seen at `time`; raises WireError beyond a joint's limits."""
+    actions = message.arrays.get("actions")
+    if actions is None or actions.ndim != 2 or actions.shape[1] != spec.action_dim:
+        shape = None if actions is None else actions.shape
+        raise WireError(f"a chunk for {spec.name} is (horizon, {spec.action_dim}), got {shape}")
+    low, high = spec.low - LIMIT_TOLERANCE, spec.high + LIMIT_TOLERANCE
+    outside = ~((actions >= low) & (actions <= high))
+    if outside.any():
+        step, joint = np.argwhere(outside)[0]
+        raise WireError(
+            f"step {step} of a chunk moves {spec.joints[joint].name} to "
+            f"{actions[step, joint]:.4f}, outside [{spec.low[joint]:.4f}, {spec.high[joint]:.4f}]"
+        )
+    return ActionChunk(np.clip(actions, spec.low, spec.high).astype(np.float32), time)
