@@ -148,12 +148,12 @@ class Attention(nn.Module):
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
         """(B, n, dim) queries over (B, m, dim) keys and values."""
-        heads = [
+        q, k, v = (
             linear(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, heads, n, d)
             for linear, x in ((self.query, query), (self.key, key), (self.value, value))
-        ]
+        )
         dropout = self.dropout if self.training else 0.0
-        mixed = functional.scaled_dot_product_attention(*heads, attn_mask=mask, dropout_p=dropout)
+        mixed = functional.scaled_dot_product_attention(q, k, v, mask, dropout)
         return self.out(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
@@ -186,9 +186,7 @@ class Layer(nn.Module):
     ) -> Tensor:
         """(B, n, dim) to (B, n, dim); reads `memory` (B, m, dim) when there is one."""
         placed = tokens + position
-        tokens = self.norm_attend(
-            tokens + self.dropout(self.attend(placed, placed, tokens, mask))
-        )
+        tokens = self.norm_attend(tokens + self.dropout(self.attend(placed, placed, tokens, mask)))
         if self.read is not None and memory is not None and memory_position is not None:
             seen = self.read(tokens + position, memory + memory_position, memory, None)
             tokens = self.norm_read(tokens + self.dropout(seen))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -32,7 +31,9 @@ class Checkpoint:
         """Writes into `folder` so that a kill leaves the old checkpoint or the new, never half."""
         temporary = folder / f"{NAME}.partial"
         # A clone each: safetensors refuses tensors that share memory.
-        tensors = {name: value.detach().clone().contiguous() for name, value in self.tensors.items()}
+        tensors = {
+            name: value.detach().clone().contiguous() for name, value in self.tensors.items()
+        }
         save_file(tensors, temporary, metadata={"info": json.dumps(self.info)})
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -43,7 +44,9 @@ class Checkpoint:
         """Reads what `save` wrote; raises PolicyError that names what is wrong with it."""
         path = folder / NAME
         if not path.exists():
-            raise PolicyError(f"no checkpoint in {folder}; `demoloop train --out {folder}` makes one")
+            raise PolicyError(
+                f"no checkpoint in {folder}; `demoloop train --out {folder}` makes one"
+            )
         try:
             with safe_open(path, framework="pt") as file:
                 info = json.loads((file.metadata() or {})["info"])
@@ -58,7 +61,9 @@ def load_policy(folder: Path) -> tuple[Policy, dict[str, Any]]:
     """Returns the averaged (EMA) policy of a run folder, ready to predict, and its info."""
     checkpoint = Checkpoint.load(folder)
     policy = make_policy(
-        checkpoint.info["policy"], shape_from_json(checkpoint.info["shape"]), checkpoint.info["sizes"]
+        checkpoint.info["policy"],
+        shape_from_json(checkpoint.info["shape"]),
+        checkpoint.info["sizes"],
     )
     prefix = "ema."
     state = {k[len(prefix) :]: v for k, v in checkpoint.tensors.items() if k.startswith(prefix)}

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -41,7 +42,7 @@ class ExportReport:
 
     path: Path
     megabytes: float
-    worst_error: float  # largest |torch - file| over the compared inputs, as part of a joint's range
+    worst_error: float  # largest |torch - file| on what was compared, as part of a joint's range
 
 
 class Onboard(nn.Module):
@@ -64,7 +65,9 @@ class Onboard(nn.Module):
         return torch.minimum(torch.maximum(chunk, self.low), self.high)
 
 
-def export(run: Path, path: Path, *, int8: bool = False, frames: list[_Arrays] | None = None) -> ExportReport:
+def export(
+    run: Path, path: Path, *, int8: bool = False, frames: list[_Arrays] | None = None
+) -> ExportReport:
     """Writes the averaged policy of run folder `run` to `path`.
 
     Args:
@@ -153,13 +156,15 @@ def _torch(onboard: Onboard, values: _Arrays) -> NDArray[np.float32]:
     batched = _batched(values)
     images = [torch.from_numpy(batched[f"image.{n}"]) for n in onboard.policy.shape.cameras]
     with torch.no_grad():
-        chunk: NDArray[np.float32] = onboard(torch.from_numpy(batched["proprioception"]), *images)[0].numpy()
-    return chunk
+        chunk: Tensor = onboard(torch.from_numpy(batched["proprioception"]), *images)
+    answer: NDArray[np.float32] = chunk[0].numpy()  # (horizon, A)
+    return answer
 
 
 def _run(session: ort.InferenceSession, values: _Arrays) -> NDArray[np.float32]:
-    chunk: NDArray[np.float32] = session.run(["actions"], _batched(values))[0][0]
-    return chunk
+    (chunks,) = session.run(["actions"], _batched(values))
+    answer: NDArray[np.float32] = np.asarray(chunks)[0]  # (horizon, A)
+    return answer
 
 
 def _batched(values: _Arrays) -> _Arrays:
@@ -205,7 +210,7 @@ def _write_card(
         expected=tuple(tuple(row) for row in expected.tolist()),
         tolerance=tuple(tolerance.tolist()),
     )
-    fields = {name: getattr(card, name) for name in card.__struct_fields__}
+    card = msgspec.structs.replace(card, parity=probe)
     model = onnx.load(path)
-    onnx.helper.set_model_props(model, {CARD_KEY: PolicyCard(**fields | {"parity": probe}).to_json()})
+    onnx.helper.set_model_props(model, {CARD_KEY: card.to_json()})
     onnx.save(model, path)

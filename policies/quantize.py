@@ -20,7 +20,8 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
     def __init__(self, feeds: list[dict[str, NDArray[Any]]]) -> None:
         self._feeds = iter(feeds)
 
-    def get_next(self) -> dict[str, NDArray[Any]] | None:
+    # ONNX Runtime's annotation leaves out the None that ends the data.
+    def get_next(self) -> dict[str, NDArray[Any]] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
         return next(self._feeds, None)
 
 

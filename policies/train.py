@@ -10,88 +10,30 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
 from demoloop.datasets import Dataset, TrainingCache, WindowSampler, open_cache, open_dataset
-from demoloop.policies.augment import AugmentConfig, augment
+from demoloop.policies.augment import augment
 from demoloop.policies.checkpoint import Checkpoint, shape_to_json
 from demoloop.policies.curves import plot_curves
 from demoloop.policies.errors import PolicyError
+from demoloop.policies.metrics import Log
 from demoloop.policies.parallel import Parallel
 from demoloop.policies.policy import Policy, PolicyShape
 from demoloop.policies.ranges import training_ranges
 from demoloop.policies.registry import make_policy
+from demoloop.policies.train_config import Progress, TrainConfig, flat_config, learning_rate
 
 Judge = Callable[[Policy], Mapping[str, float]]
 """Tries a half-trained policy and returns numbers for the curve, such as its success."""
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Behaviour cloning of one dataset. The defaults are those of the results page."""
-
-    data: Path
-    """Folder of the dataset."""
-    out: Path
-    """Run folder to write."""
-    policy: str = "chunk"
-    """Which network: chunk (small, quick on a CPU) or act."""
-    sizes: dict[str, int | float] = field(default_factory=dict)
-    """Fields of the network's config that differ from their defaults."""
-    budget_minutes: float = 8.0
-    """How long to train; the learning rate comes down in time."""
-    steps: int | None = None
-    """Train for so many steps instead: the same seed then gives the same weights to the bit."""
-    batch_size: int = 32
-    """Frames per step over all processes. 64 takes half the steps for the same frames."""
-    horizon: int = 16
-    """Actions predicted per forward pass: two thirds of a second at 25 Hz."""
-    image_size: tuple[int, int] = (96, 96)
-    """Height and width the network looks at."""
-    learning_rate: float = 1e-3
-    """Peak, after warm-up; then half a cosine down to zero."""
-    warmup_steps: int = 200
-    """Steps of rising learning rate."""
-    weight_decay: float = 1e-4
-    """Of AdamW."""
-    gradient_clip: float = 1.0
-    """Largest norm of one gradient."""
-    ema_decay: float = 0.998
-    """Of the averaged weights, which are the ones exported."""
-    augment: AugmentConfig = AugmentConfig()
-    """How images vary."""
-    held_out: tuple[int, ...] = ()
-    """Episodes not to train on."""
-    max_episodes: int | None = None
-    """Train on the first so many episodes only."""
-    seed: int = 0
-    """Of weights, order and augmentation."""
-    resume: bool = False
-    """Go on from the checkpoint in the run folder."""
-    num_judgements: int = 0
-    """How often a half-trained policy is tried, evenly over the run, when somebody can judge."""
-
-
-@dataclass
-class Progress:
-    """How far a run is; saved with the checkpoint."""
-
-    step: int = 0
-    seconds: float = 0.0  # of training alone: judging and saving do not count
-    judgements: int = 0
-
-    def fraction(self, config: TrainConfig) -> float:
-        """0 at the start, 1 at the end."""
-        if config.steps is not None:
-            return self.step / config.steps
-        return self.seconds / (60 * config.budget_minutes)
 
 
 def train(config: TrainConfig, judge: Judge | None = None, *, progress: bool = True) -> Path:
@@ -129,13 +71,19 @@ class Trainer:
         self.average = make_policy(config.policy, self.shape, config.sizes)
         self.average.load_state_dict(self.policy.state_dict())
         self.optimizer = torch.optim.AdamW(
-            self.policy.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
+            self.policy.parameters(),
+            config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=True,
         )
         self.sampler = WindowSampler(
             cache, config.horizon, config.batch_size, config.seed, episodes=episodes
         )
         self.progress = Progress()
-        seen = np.concatenate([cache.proprioception[slice(*cache.episode_starts[e : e + 2])] for e in episodes])
+        starts = cache.episode_starts
+        seen = np.concatenate(
+            [cache.proprioception[starts[e] : starts[e + 1]] for e in episodes]
+        )  # (N, P)
         self.info: dict[str, Any] = {
             "policy": config.policy,
             "sizes": config.sizes,
@@ -214,8 +162,9 @@ class Trainer:
         # The average forgets the random start quickly: a young average has a short memory.
         decay = min(config.ema_decay, (self.progress.step + 1) / (self.progress.step + 10))
         with torch.no_grad():
-            for mean, value in zip(self.average.parameters(), self.policy.parameters(), strict=True):
-                mean.lerp_(value, 1 - decay)
+            pairs = zip(self.average.parameters(), self.policy.parameters(), strict=True)
+            for mean, present in pairs:
+                mean.lerp_(present, 1 - decay)
         value = loss.item()
         if not math.isfinite(value):
             raise PolicyError(
@@ -272,55 +221,6 @@ class Trainer:
         torch.set_rng_state(random_state)
 
 
-class Log:
-    """`metrics.jsonl`: a line every hundred steps."""
-
-    EVERY = 100
-
-    def __init__(self, path: Path, *, enabled: bool) -> None:
-        self._path, self._enabled = path, enabled
-        self._losses: list[float] = []
-        self._waited = self._taken = 0.0
-        self._samples = 0
-
-    def add(self, progress: Progress, loss: float, waited: float, taken: float, count: int) -> None:
-        """Takes note of one step: loss, seconds spent waiting for data, seconds in all."""
-        self._losses.append(loss)
-        self._waited += waited
-        self._taken += taken
-        self._samples += count
-
-    def is_due(self, step: int) -> bool:
-        """Says whether it is time for a line."""
-        return step % self.EVERY == 0
-
-    def write(self, progress: Progress) -> str:
-        """Writes what came together since the last line; returns a few words for the bar."""
-        if not self._losses:
-            return ""
-        loss, speed = float(np.mean(self._losses)), self._samples / self._taken
-        self._append(
-            step=progress.step,
-            seconds=round(progress.seconds, 3),
-            loss=loss,
-            samples_per_s=round(speed, 1),
-            loader_share=round(self._waited / self._taken, 5),
-        )
-        self._losses.clear()
-        self._waited = self._taken = 0.0
-        self._samples = 0
-        return f", loss {loss:.4f}, {speed:.0f} samples/s"
-
-    def judged(self, progress: Progress, values: Mapping[str, float]) -> None:
-        """Writes a line with what a judge found."""
-        self._append(step=progress.step, seconds=round(progress.seconds, 3), **values)
-
-    def _append(self, **values: float) -> None:
-        if self._enabled:
-            with self._path.open("a") as file:
-                file.write(json.dumps(values) + "\n")
-
-
 def policy_shape(config: TrainConfig, dataset: Dataset) -> PolicyShape:
     """Reads off the dataset what the network must fit."""
     spec = dataset.spec
@@ -334,7 +234,7 @@ def policy_shape(config: TrainConfig, dataset: Dataset) -> PolicyShape:
     )
 
 
-def training_episodes(config: TrainConfig, cache: TrainingCache) -> np.ndarray[Any, np.dtype[np.int64]]:
+def training_episodes(config: TrainConfig, cache: TrainingCache) -> NDArray[np.int64]:
     """Returns the numbers of the episodes to train on, within the cache."""
     total = len(cache.episode_starts) - 1
     missing = sorted(set(config.held_out) - set(range(total)))
@@ -345,26 +245,3 @@ def training_episodes(config: TrainConfig, cache: TrainingCache) -> np.ndarray[A
     if not kept:
         raise PolicyError(f"no episode left to train on: {config.data} has {total}, all held out")
     return np.array(kept, np.int64)
-
-
-def learning_rate(config: TrainConfig, step: int, fraction: float) -> float:
-    """Linear warm-up, then half a cosine from the peak to zero (Loshchilov & Hutter 2017)."""
-    warm = min(1.0, (step + 1) / max(1, config.warmup_steps))
-    return config.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))
-
-
-def flat_config(config: TrainConfig) -> dict[str, str | int | float | bool]:
-    """Returns the config as names and plain values, nested names joined by dots."""
-    flat: dict[str, str | int | float | bool] = {}
-
-    def visit(prefix: str, value: Any) -> None:
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                visit(f"{prefix}.{key}" if prefix else key, inner)
-        elif value is not None:
-            flat[prefix] = value if isinstance(value, str | int | float | bool) else str(value)
-
-    visit("", asdict(config))
-    # A path tells of the machine, not of the policy.
-    flat.pop("data"), flat.pop("out")
-    return flat

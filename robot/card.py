@@ -65,10 +65,10 @@ class PolicyCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     sha256: str = UNSEALED  # stays the last field: the seal is found at the end of the JSON
 
     def __post_init__(self) -> None:
-        if self.spec_fingerprint != _with_floats(self.spec).fingerprint():
+        if self.spec_fingerprint != self.spec.fingerprint():
             raise CardError(
                 f"the policy card's fingerprint {self.spec_fingerprint} is not that of its spec "
-                f"{self.spec.name!r}; numbers in a spec must be floats (30.0, not 30)"
+                f"{self.spec.name!r}, {self.spec.fingerprint()}; export the policy again"
             )
         unknown = set(self.proprioception_names) - set(self.spec.proprioception_names)
         if unknown or not self.proprioception_names:
@@ -172,11 +172,6 @@ def seal(path: Path) -> PolicyCard:
         file.seek(at)
         file.write(digest.encode())
     return verify_seal(path.read_bytes())
-
-
-def _with_floats(spec: RobotSpec) -> RobotSpec:
-    """JSON does not keep 30 and 30.0 apart, a fingerprint does."""
-    return msgspec.convert(spec.to_json(), RobotSpec)
 
 
 def _check_numbers(name: str, values: tuple[float, ...], count: int) -> None:

@@ -32,18 +32,23 @@ class Robot(Protocol):
     @property
     def spec(self) -> RobotSpec:
         """What this robot is; never changes."""
+        ...
 
     def reset(self) -> None:
         """Brings the robot to where an episode starts."""
+        ...
 
     def observe(self) -> Observation:
         """Looks once; never older than one control period."""
+        ...
 
     def act(self, action: Action) -> Action:
         """Sends a checked action and returns the one really sent (a robot may limit it)."""
+        ...
 
     def close(self) -> None:
         """Brings the robot to rest and lets go of it; may be called twice."""
+        ...
 
 
 class Agent(Protocol):
@@ -51,9 +56,11 @@ class Agent(Protocol):
 
     def reset(self) -> None:
         """Forgets the last episode."""
+        ...
 
     def decide(self, observation: Observation) -> Action:
         """Returns the action to take after seeing `observation`."""
+        ...
 
 
 LIMIT_TOLERANCE = 1e-4  # [rad or opening]: float32 rounding of a target clamped at its limit

@@ -27,6 +27,9 @@ class JointSpec:
     max_acceleration: float  # [unit/s^2]
     unit: Unit = "rad"
 
+    def __post_init__(self) -> None:
+        _make_float(self, "low", "high", "max_velocity", "max_acceleration")
+
 
 @dataclass(frozen=True)
 class CameraSpec:
@@ -45,6 +48,9 @@ class RobotSpec:
     joints: tuple[JointSpec, ...]  # in the order of an action; a gripper is last
     cameras: tuple[CameraSpec, ...]
     control_hz: float
+
+    def __post_init__(self) -> None:
+        _make_float(self, "control_hz")
 
     @property
     def action_dim(self) -> int:
@@ -108,3 +114,9 @@ class RobotSpec:
         """16 hex digits that change when anything in the spec changes."""
         text = json.dumps(self.to_json(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _make_float(spec: JointSpec | RobotSpec, *names: str) -> None:
+    """30 and 30.0 are equal, but not in JSON: the fingerprint would tell them apart."""
+    for name in names:
+        object.__setattr__(spec, name, float(getattr(spec, name)))

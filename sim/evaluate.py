@@ -21,9 +21,7 @@ from demoloop.robot.video import VideoWriter
 from demoloop.sim.errors import SimError
 from demoloop.sim.make import find_task, make_robot
 from demoloop.sim.robot import SimRobot
-from demoloop.sim.seeds import VALIDATION_SEEDS, check_evaluation_seeds
-
-__all__ = ["VALIDATION_SEEDS", "EpisodeResult", "Evaluation", "evaluate", "wilson_interval"]
+from demoloop.sim.seeds import check_evaluation_seeds
 
 MakeAgent = Callable[[SimRobot], Agent]
 """Builds the agent inside a worker process: a function of a module, or a dataclass instance."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -148,7 +148,7 @@ def nothing_left(root: Path) -> Path:
     return root
 
 
-def change_column(path: Path, name: str, values: list[object] | None) -> None:
+def change_column(path: Path, name: str, values: Sequence[object] | None) -> None:
     """Replaces a column of a parquet file, or takes it away."""
     table = pq.read_table(path)
     table = table.drop_columns([name])

@@ -143,7 +143,7 @@ def test_two_writers_at_once_are_refused(root: Path, spec: RobotSpec) -> None:
     [
         (lambda e: {"actions": e.actions[:, :1]}, "shoulder, gripper"),
         (
-            lambda e: {"actions": e.actions * np.float32([1, np.nan])},
+            lambda e: {"actions": e.actions * np.array([1, np.nan], np.float32)},
             "gripper",
         ),
         (lambda e: {"images": {"front": e.images["front"]}}, "'wrist'"),

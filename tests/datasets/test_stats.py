@@ -78,4 +78,4 @@ def test_stats_agree_with_those_lerobot_wrote(lerobot_sample: Path) -> None:
     found = to_lerobot(ours, is_image=False)
     for name in ("min", "max", "mean", "std", "count"):  # its quantiles are rough bounds
         # lerobot reckons in float32.
-        np.testing.assert_allclose(found[name], theirs[name], atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(np.array(found[name]), theirs[name], atol=1e-6, err_msg=name)

@@ -71,6 +71,13 @@ def test_fingerprint_is_16_hex_digits() -> None:
     assert int(SPEC.fingerprint(), 16) >= 0
 
 
+def test_fingerprint_does_not_tell_30_from_30_point_0() -> None:
+    whole = dataclasses.replace(
+        SPEC, control_hz=30, joints=(SPEC.joints[0], JointSpec("gripper", 0, 1, 2, 10, "opening"))
+    )
+    assert whole.fingerprint() == SPEC.fingerprint()
+
+
 @pytest.mark.parametrize("key", [field.name for field in dataclasses.fields(RobotSpec)])
 def test_json_without_a_key_is_refused_by_its_name(key: str) -> None:
     value = SPEC.to_json()

@@ -11,7 +11,8 @@ from demoloop.deploy.chunks import ActionChunk, ChunkExecution
 from demoloop.policies import Policy
 from demoloop.robot import Observation, RobotSpec, run_episode
 from demoloop.sim import make_robot
-from demoloop.sim.evaluate import VALIDATION_SEEDS, wilson_interval
+from demoloop.sim.evaluate import wilson_interval
+from demoloop.sim.seeds import VALIDATION_SEEDS
 
 
 class TorchPolicy:

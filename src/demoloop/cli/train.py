@@ -7,7 +7,8 @@ from typing import Annotated
 
 import tyro
 
-from demoloop.policies.train import TrainConfig, train
+from demoloop.policies.train import train
+from demoloop.policies.train_config import TrainConfig
 
 
 @dataclass(frozen=True)
