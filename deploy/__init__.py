@@ -4,15 +4,15 @@ ONNX Runtime and ZeroMQ are imported with the module that uses them (`onnx_polic
 `server`): a robot that asks a server starts half a second sooner without the former.
 """
 
-from demoloop.deploy.chunks import ActionChunk, ChunkExecution, ChunkPolicy, TemporalEnsemble
+from demoloop.deploy.chunks import ActionChunk, ChunkExecution, Predictor, TemporalEnsemble
 from demoloop.deploy.errors import DeployError, PolicyError, WireError
 
 __all__ = [
     "ActionChunk",
     "ChunkExecution",
-    "ChunkPolicy",
     "DeployError",
     "PolicyError",
+    "Predictor",
     "TemporalEnsemble",
     "WireError",
 ]

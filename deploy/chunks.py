@@ -48,21 +48,23 @@ class ActionChunk:
         return target
 
 
-class ChunkPolicy(Protocol):
+class Predictor(Protocol):
     """What predicts chunks: an ONNX file in this process, or one at the other end of a socket."""
 
     @property
     def spec(self) -> RobotSpec:
         """The robot it was trained for."""
+        ...
 
     def predict(self, observation: Observation) -> ActionChunk:
         """Returns the actions to take from `observation.time` on."""
+        ...
 
 
 class ChunkExecution:
     """Predicts, follows the chunk for `replan_every` control periods, predicts again."""
 
-    def __init__(self, policy: ChunkPolicy, replan_every: int = 8) -> None:
+    def __init__(self, policy: Predictor, replan_every: int = 8) -> None:
         if replan_every < 1:
             raise PolicyError(f"replan_every is {replan_every}; at least one step must be taken")
         self.policy = policy
@@ -95,7 +97,7 @@ class TemporalEnsemble:
     policy that answers one way: the average of "left around" and "right around" is the obstacle.
     """
 
-    def __init__(self, policy: ChunkPolicy, m: float = 0.01) -> None:
+    def __init__(self, policy: Predictor, m: float = 0.01) -> None:
         self.policy = policy
         self.m = m  # the larger, the less a new prediction counts
         self._chunks: deque[ActionChunk] = deque()

@@ -36,7 +36,7 @@ class Arrival:
     """A chunk that came, and how long after its observation left."""
 
     chunk: ActionChunk
-    round_trip_ms: float  # until it was collected: a loop that looks 30 times a second adds to it
+    round_trip_ms: float  # until it was collected
     inference_ms: float  # the server's own share
 
 
@@ -61,7 +61,8 @@ class RemotePolicy:
         self._session = 0  # 0: not welcome yet
         self._up_to = 0
         self._sent = 0  # seq of the last observation
-        self._asked: dict[int, tuple[float, float]] = {}  # seq -> (observation time, sent at)
+        # Observations that may still be answered: seq -> (observation time, sent at).
+        self._asked: dict[int, tuple[float, float]] = {}
         self._progress = -1
         self._heard_at = self._progress_at = self._hello_at = self._beat_at = 0.0
 
@@ -84,7 +85,10 @@ class RemotePolicy:
         self._context = zmq.Context()
         self._socket = make_socket(self._context, zmq.DEALER)
         try:
-            self._socket.connect(self.endpoint)
+            try:
+                self._socket.connect(self.endpoint)
+            except zmq.ZMQError as error:
+                raise DeployError(f"cannot connect to {self.endpoint}: {error.strerror}") from error
             deadline = time.monotonic() + self.timeout_s
             while self._session == 0:
                 if time.monotonic() > deadline:
@@ -142,7 +146,7 @@ class RemotePolicy:
         """
         self._keep_alive()
         if wait_s > 0:
-            self._socket.poll(round(wait_s * 1e3))
+            self._socket.poll(int(wait_s * 1e3))
         arrivals = []
         for _ in range(_BURST):
             parts = receive(self._socket)
@@ -177,8 +181,9 @@ class RemotePolicy:
     def _keep_alive(self) -> None:
         now = time.monotonic()
         if now - self._heard_at > _DEAF_S and now - self._hello_at > _HELLO_EVERY_S:
-            self._hello_at = now
-            self._send(Hello(self._spec, self._spec.fingerprint()))
+            # One that did not leave, because nobody is connected yet, is tried at the next call.
+            if self._send(Hello(self._spec, self._spec.fingerprint())):
+                self._hello_at = now
         elif self._session and now - self._beat_at > HEARTBEAT_S:
             self._beat_at = now
             self._send(Heartbeat())
@@ -188,7 +193,7 @@ class RemotePolicy:
         if isinstance(body, Welcome):
             self._begin(message, body)
         elif isinstance(body, Fault):
-            self._take_fault(body)
+            self._take_fault(message, body)
         elif message.session != self._session:
             self.num_dropped += 1
         elif isinstance(body, ChunkBody):
@@ -214,21 +219,24 @@ class RemotePolicy:
         if progress != self._progress:
             self._progress, self._progress_at = progress, self._heard_at
 
-    def _take_fault(self, fault: Fault) -> None:
+    def _take_fault(self, message: Message, fault: Fault) -> None:
         self.refusal = fault.text
         if fault.code == "spec_mismatch":
             raise DeployError(f"{self.endpoint}: {fault.text}")
-        if fault.code == "unknown_session":
-            self._session, self._heard_at = 0, 0.0  # greet again at once
+        if fault.code == "unknown_session" and message.session == self._session != 0:
+            self._session, self._heard_at, self._hello_at = 0, 0.0, 0.0  # greet again at once
 
     def _take_chunk(self, message: Message, body: ChunkBody) -> Arrival | None:
         asked = self._asked.pop(message.ack_seq, None)
         if asked is None or to_nanoseconds(asked[0]) != message.time_ns:
             self.num_dropped += 1  # a duplicate, or the answer to another episode
             return None
+        # Answers keep the order of their questions: an earlier one will not come any more.
+        self._asked = {seq: it for seq, it in self._asked.items() if seq > message.ack_seq}
         chunk = chunk_of(message, self._spec, asked[0])
         self._heard_at = self._progress_at = time.monotonic()
         return Arrival(chunk, (self._heard_at - asked[1]) * 1e3, body.inference_ms)
 
-    def _send(self, body: Body) -> None:
-        send(self._socket, Message(body, self._session, self._sent, time_ns=time.monotonic_ns()))
+    def _send(self, body: Body) -> bool:
+        message = Message(body, self._session, self._sent, time_ns=time.monotonic_ns())
+        return send(self._socket, message)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import zmq
 
-from demoloop.deploy.chunks import ActionChunk, ChunkPolicy
+from demoloop.deploy.chunks import ActionChunk, Predictor
 from demoloop.deploy.errors import DeployError
 from demoloop.deploy.wire import Message
 from demoloop.robot import Observation
@@ -44,7 +44,7 @@ class Inference:
     Heartbeats carry that count, not merely the news that some thread of the process still runs.
     """
 
-    def __init__(self, policy: ChunkPolicy, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+    def __init__(self, policy: Predictor, context: zmq.Context[zmq.Socket[bytes]]) -> None:
         self.progress = 0  # written by the thread alone
         self.answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._policy = policy

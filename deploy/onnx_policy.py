@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -94,11 +95,13 @@ class OnnxPolicy:
         self, images: Mapping[str, NDArray[np.uint8]], proprioception: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """Returns actions (horizon, action_dim) for one look."""
-        feeds = {f"image.{name}": images[name][None] for name in self.card.spec.camera_names}
+        feeds: dict[str, NDArray[np.uint8] | NDArray[np.float32]] = {
+            f"image.{name}": images[name][None] for name in self.card.spec.camera_names
+        }
         feeds["proprioception"] = proprioception[None].astype(np.float32)
-        (actions,) = self._session.run(["actions"], feeds)  # (1, horizon, action_dim)
-        answer: NDArray[np.float32] = actions[0]
-        return answer
+        answers: Sequence[Any] = self._session.run(["actions"], feeds)
+        chunk: NDArray[np.float32] = answers[0][0]  # answers[0] is (1, horizon, action_dim)
+        return chunk
 
     def check_parity(self, path: Path) -> None:
         """Raises PolicyError when the probe's answer is not the one the exporter saw.

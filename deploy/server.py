@@ -6,13 +6,13 @@ import math
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal
 
 import zmq
 
-from demoloop.deploy.chunks import ChunkPolicy
+from demoloop.deploy.chunks import Predictor
 from demoloop.deploy.errors import PolicyError, WireError
 from demoloop.deploy.fit import check_fit
 from demoloop.deploy.inference import Answer, Inference, Question
@@ -23,6 +23,7 @@ from demoloop.deploy.wire import (
     Bye,
     Credit,
     Fault,
+    FaultCode,
     Heartbeat,
     Hello,
     Message,
@@ -34,8 +35,6 @@ from demoloop.deploy.wire import (
 MAX_ROBOTS = 8  # at once; one inference after the other serves them all
 _FORGET_S = 10.0  # a robot that was silent for so long must say Hello again
 _BURST = 64  # messages read before answers and heartbeats get their turn
-
-FaultCode = Literal["bad_message", "spec_mismatch", "unknown_session", "busy", "bad_observation"]
 
 
 @dataclass
@@ -57,7 +56,7 @@ class PolicyServer:
     answered. Inference has a thread of its own, so one slow answer delays no heartbeat.
     """
 
-    def __init__(self, policy: ChunkPolicy, endpoint: str, name: str = "policy") -> None:
+    def __init__(self, policy: Predictor, endpoint: str, name: str = "policy") -> None:
         self.endpoint = endpoint
         self.num_answered = 0
         self._policy = policy
@@ -100,8 +99,8 @@ class PolicyServer:
         """How many robots have a session."""
         return len(self._robots)
 
-    def serve(self, stop: threading.Event) -> None:
-        """Answers until `stop` is set."""
+    def serve(self, stop: threading.Event, on_beat: Callable[[], None] | None = None) -> None:
+        """Answers until `stop` is set; calls `on_beat` with each heartbeat."""
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self._bell, zmq.POLLIN)
@@ -117,36 +116,41 @@ class PolicyServer:
                 self._hear(parts[0], parts[1:])
             if time.monotonic() >= beat_at:
                 self._beat()
+                if on_beat is not None:
+                    on_beat()
                 beat_at = time.monotonic() + HEARTBEAT_S
 
     def _hear(self, identity: bytes, parts: list[bytes]) -> None:
         """Handles one message; whatever it is, only its sender feels the consequences."""
         try:
             message = decode(parts)
-            if isinstance(message.body, Hello):
-                return self._greet(identity, message.body)
-            robot = self._robots.get(identity)
-            if robot is None or robot.session != message.session:
-                if isinstance(message.body, Bye):
-                    return None
-                return self._refuse(identity, "unknown_session", "say Hello first")
-            robot.heard_at = time.monotonic()
-            if isinstance(message.body, ObservationBody):
-                self._take(identity, robot, message)
-            elif isinstance(message.body, Heartbeat):
-                self._notice_loss(identity, robot, message.seq)
-            elif isinstance(message.body, Bye):
-                del self._robots[identity]
         except WireError as error:
-            self._refuse(identity, "bad_message", str(error))
+            return self._refuse(identity, 0, "bad_message", str(error))
+        body, session = message.body, message.session
+        if isinstance(body, Hello):
+            return self._greet(identity, body)
+        robot = self._robots.get(identity)
+        if robot is None or robot.session != session:
+            if not isinstance(body, Bye):
+                self._refuse(identity, session, "unknown_session", "say Hello first")
+            return None
+        robot.heard_at = time.monotonic()
+        if isinstance(body, ObservationBody):
+            self._take(identity, robot, message)
+        elif isinstance(body, Heartbeat):
+            self._notice_loss(identity, robot, message.seq)
+        elif isinstance(body, Bye):
+            del self._robots[identity]
+        return None
 
     def _greet(self, identity: bytes, hello: Hello) -> None:
         try:
             check_fit(self._policy.spec, hello.spec, f"the served policy {self._name}")
         except PolicyError as error:
-            return self._refuse(identity, "spec_mismatch", str(error))
+            return self._refuse(identity, 0, "spec_mismatch", str(error))
         if identity not in self._robots and len(self._robots) >= MAX_ROBOTS:
-            return self._refuse(identity, "busy", f"{MAX_ROBOTS} robots are connected already")
+            text = f"{MAX_ROBOTS} robots are connected already"
+            return self._refuse(identity, 0, "busy", text)
         # Random, so that nothing meant for an earlier session or server fits this one.
         robot = _Robot(secrets.randbelow(2**32 - 1) + 1, time.monotonic())
         self._robots[identity] = robot
@@ -155,15 +159,16 @@ class PolicyServer:
 
     def _take(self, identity: bytes, robot: _Robot, message: Message) -> None:
         if not robot.received < message.seq <= robot.up_to or robot.is_waiting:
-            return  # a duplicate, or sent without credit
+            return None  # a duplicate, or sent without credit
         robot.received = message.seq
         try:
             observation = observation_of(message, self._policy.spec)
-        except WireError:
-            self._grant(identity, robot)
-            raise
+        except WireError as error:
+            self._refuse(identity, robot.session, "bad_observation", str(error))
+            return self._grant(identity, robot)
         robot.is_waiting = True
         self._inference.ask(Question(identity, message, observation))
+        return None
 
     def _notice_loss(self, identity: bytes, robot: _Robot, last_sent: int) -> None:
         # Messages keep their order, so a heartbeat that speaks of an observation that has not
@@ -179,7 +184,7 @@ class PolicyServer:
             return
         robot.is_waiting = False
         if answer.chunk is None:
-            self._refuse(question.identity, "bad_observation", answer.reason)
+            self._refuse(question.identity, robot.session, "bad_observation", answer.reason)
         else:
             robot.num_chunks += 1
             self.num_answered += 1
@@ -200,8 +205,9 @@ class PolicyServer:
             else:
                 self._send(identity, Heartbeat(self._inference.progress, robot.up_to))
 
-    def _refuse(self, identity: bytes, code: FaultCode, text: str) -> None:
-        self._send(identity, Fault(code, text[:1000]))
+    def _refuse(self, identity: bytes, session: int, code: FaultCode, text: str) -> None:
+        fault = Fault(code, text[:1000])
+        self._post(identity, Message(fault, session, time_ns=time.monotonic_ns()))
 
     def _send(self, identity: bytes, body: Body) -> None:
         robot = self._robots.get(identity)

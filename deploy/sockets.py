@@ -28,13 +28,20 @@ def make_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int) -> zmq.Socke
     return socket
 
 
-def check_endpoint(endpoint: str, what: str) -> None:
-    """Raises DeployError unless `endpoint` stays on this computer."""
+def check_endpoint(endpoint: str, what: str, *, any_port: bool = False) -> None:
+    """Raises DeployError unless `endpoint` stays on this computer.
+
+    Args:
+        endpoint: As ZeroMQ writes it.
+        what: Names the option it came from.
+        any_port: Whether `*` is a port: whichever is free.
+    """
     transport, _, rest = endpoint.partition("://")
     host, _, port = rest.rpartition(":")
     if transport == "ipc" and rest:
         return
-    if transport != "tcp" or not host or not (port.isdigit() or port == "*"):
+    is_port = port.isascii() and port.isdigit() and 0 < int(port) < 65536
+    if transport != "tcp" or not host or not (is_port or (any_port and port == "*")):
         raise DeployError(f"{what} {endpoint!r} is no endpoint; write it like tcp://127.0.0.1:5555")
     if not _is_loopback(host):
         raise DeployError(
@@ -46,7 +53,7 @@ def check_endpoint(endpoint: str, what: str) -> None:
 
 def bind(socket: zmq.Socket[bytes], endpoint: str) -> str:
     """Binds and returns the endpoint with its real port; raises DeployError when it is taken."""
-    check_endpoint(endpoint, "--bind")
+    check_endpoint(endpoint, "--bind", any_port=True)
     try:
         socket.bind(endpoint)
     except zmq.ZMQError as error:

@@ -19,7 +19,9 @@ def to_nanoseconds(time: float) -> int:
 
 def observation_message(observation: Observation, session: int, seq: int) -> Message:
     """Wraps one look, the `seq`-th of its session."""
-    arrays: dict[str, Array] = {"proprioception": observation.proprioception}
+    arrays: dict[str, Array] = {
+        "proprioception": np.asarray(observation.proprioception, np.float32)
+    }
     arrays |= {f"image.{name}": image for name, image in observation.images.items()}
     body = ObservationBody(frames_of(arrays), dict(observation.image_times))
     time_ns = to_nanoseconds(observation.time)
@@ -50,7 +52,7 @@ def observation_of(message: Message, spec: RobotSpec) -> Observation:
 
 def chunk_message(chunk: ActionChunk, inference_ms: float, question: Message, seq: int) -> Message:
     """Wraps the answer to the observation in `question`."""
-    arrays: dict[str, Array] = {"actions": chunk.actions}
+    arrays: dict[str, Array] = {"actions": np.asarray(chunk.actions, np.float32)}
     body = ChunkBody(frames_of(arrays), inference_ms)
     return Message(body, question.session, seq, question.seq, question.time_ns, arrays)
 

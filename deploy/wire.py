@@ -4,8 +4,9 @@ A message is a list of parts: a fixed header, a msgpack body of a known type, an
 for each array the body lists. Little-endian throughout. Bytes from outside become values only
 here, and whatever they are, `decode` returns a sound message or raises WireError.
 
-A later minor version may add message fields with defaults (unknown ones are ignored) and codecs;
-another major version is another protocol and is refused.
+A later minor version may add fields with defaults (unknown ones are ignored), flags that are safe
+to ignore, codes of faults, and what both sides agreed on in Hello and Welcome: codecs, frames,
+message types. Another major version is another protocol and is refused.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 import numpy as np
@@ -29,7 +30,7 @@ MAX_BODY_BYTES = 64 << 10
 MAX_FRAMES = 16
 MAX_FRAME_BYTES = 16 << 20  # also what sockets accept for one part: 4 MP of RGB fit
 
-# magic, major, type, flags (none yet), session, seq, ack_seq, t_mono_ns
+# magic, major, type, flags (none yet, ignored), session, seq, ack_seq, t_mono_ns
 _HEADER = struct.Struct("<4sBBHIQQQ")
 
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -101,10 +102,17 @@ class Credit(msgspec.Struct, frozen=True):
     up_to: Count
 
 
-class Fault(msgspec.Struct, frozen=True):
-    """Server to robot: what was wrong, in one sentence; never a traceback."""
+FaultCode = Literal["bad_message", "spec_mismatch", "unknown_session", "busy", "bad_observation"]
 
-    code: Literal["bad_message", "spec_mismatch", "unknown_session", "busy", "bad_observation"]
+
+class Fault(msgspec.Struct, frozen=True):
+    """Server to robot: what was wrong, in one sentence; never a traceback.
+
+    The header's session is the one the robot named, so that a fault that comes late is not taken
+    for one of the present session.
+    """
+
+    code: Name  # a FaultCode, or one that a later version has
     text: Sentence
 
 
@@ -117,6 +125,10 @@ Body: TypeAlias = Hello | Welcome | ObservationBody | ChunkBody | Heartbeat | Cr
 _BODIES: tuple[type[Body], ...] = (  # the type byte counts from 1
     *(Hello, Welcome, ObservationBody, ChunkBody, Heartbeat, Credit, Fault, Bye),
 )
+_DTYPES: Mapping[np.dtype[Any], Literal["u1", "f4"]] = {
+    np.dtype(np.uint8): "u1",
+    np.dtype(np.float32): "f4",
+}
 _DECODERS = tuple(msgspec.msgpack.Decoder(body) for body in _BODIES)
 
 
@@ -134,10 +146,7 @@ class Message:
 
 def frames_of(arrays: Mapping[str, Array]) -> tuple[Frame, ...]:
     """Returns how `arrays` are described in a body."""
-    return tuple(
-        Frame(name, "u1" if array.dtype == np.uint8 else "f4", array.shape)
-        for name, array in arrays.items()
-    )
+    return tuple(Frame(name, _DTYPES[array.dtype], array.shape) for name, array in arrays.items())
 
 
 def encode(message: Message) -> list[Part]:

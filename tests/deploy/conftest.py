@@ -1,8 +1,15 @@
 """A robot of three joints and a policy file for it, small enough to be made in each test."""
 
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -11,7 +18,9 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from demoloop.robot import CameraSpec, JointSpec, Observation, RobotSpec
+from demoloop.deploy import ActionChunk, Predictor
+from demoloop.deploy.server import PolicyServer
+from demoloop.robot import Action, CameraSpec, JointSpec, Observation, RobotSpec
 from demoloop.robot.card import CARD_KEY, ParityProbe, PolicyCard, probe_input, seal
 
 HORIZON = 6
@@ -70,10 +79,13 @@ def tiny_card(spec: RobotSpec) -> PolicyCard:
 
 
 def tiny_graph(spec: RobotSpec) -> onnx.ModelProto:
-    """actions[k] = clip(positions + (k + 1) * SLOPE + 1e-4 * mean of all pixels)."""
+    """actions[k] = clip(positions + (k + 1) * slope + 1e-4 * mean of all pixels).
+
+    The slope is SLOPE, repeated for robots of more joints.
+    """
     num_values = len(spec.proprioception_names)
     inputs = [helper.make_tensor_value_info("proprioception", TensorProto.FLOAT, [1, num_values])]
-    ramp = np.arange(1, HORIZON + 1, dtype=np.float32)[:, None] * SLOPE  # (horizon, action_dim)
+    ramp = np.arange(1, HORIZON + 1, dtype=np.float32)[:, None] * np.resize(SLOPE, spec.action_dim)
     constants = {
         "start": np.array([0]),
         "end": np.array([spec.action_dim]),
@@ -122,8 +134,8 @@ def write_policy(
     images, proprioception = probe_input(card)
     feeds = {f"image.{name}": image[None] for name, image in images.items()}
     session = ort.InferenceSession(model.SerializeToString())
-    (actions,) = session.run(None, feeds | {"proprioception": proprioception[None]})
-    expected = tuple(map(tuple, actions[0].tolist()))
+    answers: Sequence[Any] = session.run(None, feeds | {"proprioception": proprioception[None]})
+    expected = tuple(map(tuple, answers[0][0].tolist()))
     probe = ParityProbe(seed=3, expected=expected, tolerance=card.parity.tolerance)
     card = change_card(msgspec.structs.replace(card, parity=probe))
     helper.set_model_props(model, {CARD_KEY: card.to_json()})
@@ -152,3 +164,120 @@ def make_policy() -> Callable[..., Path]:
 @pytest.fixture
 def make_graph() -> Callable[[RobotSpec], onnx.ModelProto]:
     return tiny_graph
+
+
+class StillPolicy:
+    """Asks for the joints to stay where they are plus `offset`, and counts its questions."""
+
+    def __init__(self, spec: RobotSpec, offset: float = 0.01) -> None:
+        self.spec = spec
+        self.offset = offset
+        self.seen: list[Observation] = []
+
+    def predict(self, observation: Observation) -> ActionChunk:
+        self.seen.append(observation)
+        positions = observation.proprioception[: self.spec.action_dim] + np.float32(self.offset)
+        return ActionChunk(np.tile(positions, (HORIZON, 1)), observation.time)
+
+
+@pytest.fixture
+def still(spec: RobotSpec) -> StillPolicy:
+    return StillPolicy(spec)
+
+
+@pytest.fixture
+def serving() -> Callable[..., AbstractContextManager[PolicyServer]]:
+    """Serves a predictor from a thread of this process within a `with` block."""
+
+    @contextmanager
+    def serve(
+        policy: Predictor, endpoint: str = "tcp://127.0.0.1:*", name: str = "policy"
+    ) -> Iterator[PolicyServer]:
+        stop = threading.Event()
+        with PolicyServer(policy, endpoint, name) as server:
+            thread = threading.Thread(target=server.serve, args=(stop,))
+            thread.start()
+            try:
+                yield server
+            finally:
+                stop.set()
+                thread.join()
+
+    return serve
+
+
+class ServerProcess:
+    """`demoloop serve` as a process of its own."""
+
+    def __init__(self, policy: Path, bind: str) -> None:
+        command = [sys.executable, "-m", "demoloop", "serve", str(policy), "--bind", bind]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        said = self.process.stdout.readline().split()
+        assert said[:1] == ["ready"], said
+        self.endpoint = said[1]
+
+    def signal(self, number: int) -> None:
+        os.kill(self.process.pid, number)
+
+
+@pytest.fixture
+def start_server() -> Iterator[Callable[..., ServerProcess]]:
+    """Starts servers, and ends at the latest with the test."""
+    started: list[ServerProcess] = []
+
+    def start(policy: Path, bind: str = "tcp://127.0.0.1:*") -> ServerProcess:
+        started.append(ServerProcess(policy, bind))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.process.kill()
+        server.process.wait()
+
+
+class TinyRobot:
+    """Joints that are at once where they are sent to; looks at grey pictures."""
+
+    def __init__(self, spec: RobotSpec) -> None:
+        self.spec = spec
+        self.sent: list[Action] = []
+        self._positions = np.array([0.1, 0.2, 0.3], np.float32)
+
+    def reset(self) -> None:
+        self._positions = np.array([0.1, 0.2, 0.3], np.float32)
+
+    def observe(self) -> Observation:
+        now = time.monotonic()
+        return Observation(
+            now,
+            np.concatenate([self._positions, np.zeros(3, np.float32)]),
+            {c.name: np.full((c.height, c.width, 3), 7, np.uint8) for c in self.spec.cameras},
+            {c.name: now for c in self.spec.cameras},
+        )
+
+    def act(self, action: Action) -> Action:
+        self.sent.append(action)
+        self._positions = action
+        return action
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def robot(spec: RobotSpec) -> TinyRobot:
+    return TinyRobot(spec)
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], object]], None]:
+    """Waits until a condition holds, and fails when it does not within ten seconds."""
+
+    def wait(condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 10.0
+        while not condition():
+            assert time.monotonic() < deadline, "waited 10 s in vain"
+            time.sleep(0.005)
+
+    return wait

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
+from onnx.external_data_helper import set_external_data
 
 from demoloop.deploy import PolicyError
 from demoloop.deploy.onnx_policy import OnnxPolicy
@@ -150,7 +151,7 @@ def test_weights_outside_the_file_are_refused(
     def move_ramp_out(model: onnx.ModelProto) -> None:
         ramp = next(i for i in model.graph.initializer if i.name == "ramp")
         (policy_file.parent / "ramp.bin").write_bytes(ramp.raw_data)
-        onnx.external_data_helper.set_external_data(ramp, "ramp.bin")
+        set_external_data(ramp, "ramp.bin")
         ramp.ClearField("raw_data")
         ramp.data_location = onnx.TensorProto.EXTERNAL
 

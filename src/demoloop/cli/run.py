@@ -1,0 +1,164 @@
+"""`demoloop run`: a robot in this process, its policy in another."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from demoloop.cli.stopping import stop_on_signals
+from demoloop.deploy.client import RemotePolicy
+from demoloop.deploy.errors import DeployError
+from demoloop.deploy.report import EpisodeReport, RunReport
+from demoloop.deploy.run import run_remote
+from demoloop.robot import Action, Observation, Robot
+
+if TYPE_CHECKING:
+    from demoloop.sim.robot import SimRobot
+
+_VIDEO_SIZE = (480, 640)  # px
+
+
+@dataclass(frozen=True)
+class Options:
+    """Run the simulated SO-101 in real time with a policy that `demoloop serve` serves."""
+
+    server: str = "tcp://127.0.0.1:5555"
+    """Where the policy is served."""
+    task: str = "pick_place"
+    """What stands on the table."""
+    seed: int = 0
+    """Of the first episode; the following ones count up."""
+    episodes: int = 1
+    """How many."""
+    max_seconds: float | None = None
+    """After which an episode ends; default is the task's own."""
+    replan_every: int = 4
+    """Control steps from one question to the server to the next, as in `demoloop evaluate`."""
+    timeout_s: float = 10.0
+    """How long to wait for the server to answer at all."""
+    video: Path | None = None
+    """MP4 file to write, rendered when the run is over so that it makes no step late."""
+    report: Path | None = None
+    """JSON file to write: states, lateness, latency."""
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """A robot and what the run must know of it beyond the protocol."""
+
+    robot: Robot
+    max_steps: int
+    has_succeeded: Callable[[], bool] | None = None  # None: a real arm cannot tell
+    film: _Film | None = None
+
+
+def main(options: Options) -> int:
+    """Runs; exit code 0 whatever the policy achieves."""
+    _check(options)
+    setup = _simulated(options)
+    try:
+        report = _run(options, setup)
+        print(report.summary())
+        _write(options, report, setup.film)
+    finally:
+        setup.robot.close()
+    if report.was_interrupted:
+        raise KeyboardInterrupt
+    return 0
+
+
+def _check(options: Options) -> None:
+    """Refuses here what would else come to light after the run, or look like one that failed."""
+    if options.episodes < 1:
+        raise DeployError(f"--episodes is {options.episodes}; ask for at least 1")
+    if options.max_seconds is not None and not 0 < options.max_seconds < float("inf"):
+        raise DeployError(f"--max-seconds is {options.max_seconds}; an episode needs some time")
+    for path in (options.video, options.report):
+        if path is not None and path.is_dir():
+            raise DeployError(f"{path} is a folder; name the file to write")
+
+
+def _run(options: Options, setup: _Setup) -> RunReport:
+    spec = setup.robot.spec
+    with RemotePolicy(options.server, spec, options.timeout_s) as policy:
+        print(f"{spec.name} at {spec.control_hz:g} Hz with {policy.policy} of {policy.endpoint}")
+        number = 0
+
+        def show(episode: EpisodeReport) -> None:
+            nonlocal number
+            print(f"{options.task}, seed {options.seed + number}: {episode.summary()}", flush=True)
+            number += 1
+
+        with stop_on_signals() as stop:
+            return run_remote(
+                setup.robot,
+                policy,
+                num_episodes=options.episodes,
+                max_steps=setup.max_steps,
+                replan_every=options.replan_every,
+                has_succeeded=setup.has_succeeded,
+                stop=stop,
+                on_step=setup.film,
+                on_episode=show,
+            )
+
+
+def _write(options: Options, report: RunReport, film: _Film | None) -> None:
+    try:
+        if options.report is not None:
+            seeds = [options.seed + i for i in range(len(report.episodes))]
+            options.report.parent.mkdir(parents=True, exist_ok=True)
+            options.report.write_text(report.dumps(task=options.task, seeds=seeds))
+            print(f"report: {options.report}")
+        if options.video is not None and film is not None:
+            film.write(options.video, round(report.control_hz))
+            print(f"video: {options.video}")
+    except OSError as error:
+        raise DeployError(f"{error.filename or options.video} cannot be written: "
+                          f"{error.strerror}; choose another place") from error  # fmt: skip
+
+
+def _simulated(options: Options) -> _Setup:
+    # The software renderer's threads would take the cores that inference needs. Read at its start.
+    os.environ.setdefault("LP_NUM_THREADS", "1")
+    from demoloop.sim.make import make_robot  # here, since a robot on a table needs no simulator
+
+    robot = make_robot(options.task, range(options.seed, options.seed + options.episodes))
+    for camera in robot.spec.cameras:
+        # The first picture takes 0.3 s: the loop would begin with late steps.
+        robot.render(camera.name, camera.height, camera.width)
+    seconds = options.max_seconds
+    max_steps = robot.max_steps if seconds is None else round(seconds * robot.spec.control_hz)
+    film = _Film(robot) if options.video is not None else None
+    return _Setup(robot, max(1, max_steps), robot.succeeded, film)
+
+
+@dataclass
+class _Film:
+    """Notes where everything is at each step, and renders that when there is time."""
+
+    robot: SimRobot
+    states: list[NDArray[np.float64]] = field(default_factory=list)  # qpos of each step
+
+    def __call__(self, observation: Observation, action: Action) -> None:
+        """Listens to one step."""
+        self.states.append(self.robot.data.qpos.copy())
+
+    def write(self, path: Path, fps: int) -> None:
+        """Renders what a spectator would have seen, with shadows."""
+        import mujoco
+
+        from demoloop.robot.video import VideoWriter
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with VideoWriter(path, fps, *_VIDEO_SIZE) as video:
+            for qpos in self.states:
+                self.robot.data.qpos[:] = qpos
+                mujoco.mj_forward(self.robot.model, self.robot.data)
+                video.add(self.robot.render("spectator", *_VIDEO_SIZE, shadows=True))

@@ -1,0 +1,69 @@
+"""`demoloop serve`: an exported policy answers robots over ZeroMQ."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from demoloop.cli.stopping import stop_on_signals
+from demoloop.deploy.errors import DeployError
+from demoloop.deploy.onnx_policy import OnnxPolicy
+from demoloop.deploy.server import PolicyServer
+
+_STATUS_EVERY_S = 10.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """Serve an exported policy until Ctrl-C. Prints `ready ENDPOINT ...` when robots may come."""
+
+    policy: tyro.conf.Positional[Path]
+    """ONNX file that `demoloop export` wrote."""
+    bind: str = "tcp://127.0.0.1:5555"
+    """Where to listen, on this computer only; port * takes a free one."""
+    threads: int = 1
+    """CPU threads of one inference."""
+
+
+def main(options: Options) -> int:
+    """Serves; exit code 0 when it was told to stop."""
+    if options.threads < 1:
+        raise DeployError(f"--threads is {options.threads}; an inference needs at least 1")
+    with stop_on_signals() as stop:
+        policy = OnnxPolicy.load(options.policy, threads=options.threads)
+        with PolicyServer(policy, options.bind, options.policy.name) as server:
+            # Another process waits for this line and reads the endpoint off it.
+            print(f"ready {server.endpoint} {_describe(options.policy, policy)}", flush=True)
+            server.serve(stop, _Status(server).show)
+            print(f"stopped after {server.num_answered} chunks")
+    return 0
+
+
+def _describe(path: Path, policy: OnnxPolicy) -> str:
+    spec = policy.spec
+    cameras = " and ".join(f"{c.name} {c.height}x{c.width}" for c in spec.cameras) or "no camera"
+    return (
+        f"{path.name}: {policy.card.policy} for {spec.name}, {cameras}, "
+        f"{policy.card.horizon} steps at {spec.control_hz:g} Hz"
+    )
+
+
+class _Status:
+    """Prints a line now and then, and none while nothing happens."""
+
+    def __init__(self, server: PolicyServer) -> None:
+        self._server = server
+        self._shown = (0, 0)
+        self._due_at = time.monotonic()
+
+    def show(self) -> None:
+        """Called with each heartbeat."""
+        news = (self._server.num_robots, self._server.num_answered)
+        is_other_robot = news[0] != self._shown[0]
+        if news == self._shown or (time.monotonic() < self._due_at and not is_other_robot):
+            return
+        self._shown, self._due_at = news, time.monotonic() + _STATUS_EVERY_S
+        print(f"robots: {news[0]}, chunks so far: {news[1]}", flush=True)
