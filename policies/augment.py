@@ -14,7 +14,7 @@ class AugmentConfig:
     """How much images vary while training; all zero leaves them as they are."""
 
     colour: float = 0.1
-    """Contrast per colour channel by up to this fraction, brightness by up to half of it."""
+    """Contrast of each colour varies by up to this fraction, brightness by up to half of it."""
     shift_px: int = 0
     """Shift of the whole batch by up to so many pixels. It blurs the link between pixel and place,
     which a policy without much data needs sharp: measure before you use it."""

@@ -18,6 +18,10 @@ from demoloop.policies.registry import make_policy
 from demoloop.robot import RobotSpec
 
 NAME = "checkpoint.safetensors"
+_INFO = (
+    *("policy", "sizes", "shape", "dataset_view", "data", "tasks", "train_config", "progress"),
+    *("sampler", "proprioception_names", "proprioception_low", "proprioception_high"),
+)
 
 
 @dataclass(frozen=True)
@@ -34,10 +38,17 @@ class Checkpoint:
         tensors = {
             name: value.detach().clone().contiguous() for name, value in self.tensors.items()
         }
-        save_file(tensors, temporary, metadata={"info": json.dumps(self.info)})
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.rename(folder / NAME)
+        try:
+            save_file(tensors, temporary, metadata={"info": json.dumps(self.info)})
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.rename(folder / NAME)
+        except (OSError, SafetensorError) as error:
+            temporary.unlink(missing_ok=True)
+            raise PolicyError(
+                f"{folder / NAME} cannot be written: {error}; make room and go on with --resume "
+                "from the checkpoint before"
+            ) from error
 
     @classmethod
     def load(cls, folder: Path) -> Checkpoint:
@@ -50,8 +61,15 @@ class Checkpoint:
         try:
             with safe_open(path, framework="pt") as file:
                 info = json.loads((file.metadata() or {})["info"])
+                if absent := [key for key in _INFO if key not in info]:
+                    raise KeyError(*absent)
                 return cls({name: file.get_tensor(name) for name in file.keys()}, info)  # noqa: SIM118
-        except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        except KeyError as error:
+            names = ", ".join(map(repr, error.args))
+            raise PolicyError(
+                f"{path} is no checkpoint of demoloop, it does not say {names}; train again"
+            ) from error
+        except (OSError, SafetensorError, ValueError, TypeError) as error:
             raise PolicyError(
                 f"{path} is not a whole checkpoint of demoloop ({error}); train again"
             ) from error
@@ -70,7 +88,10 @@ def load_policy(folder: Path) -> tuple[Policy, dict[str, Any]]:
     try:
         policy.load_state_dict(state)
     except RuntimeError as error:
-        raise PolicyError(f"{folder / NAME} does not fit its own sizes: {error}") from error
+        raise PolicyError(
+            f"{folder / NAME} does not fit its own sizes: {' '.join(str(error).split())}; "
+            "train again"
+        ) from error
     policy.eval()
     return policy, checkpoint.info
 

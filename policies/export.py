@@ -77,15 +77,17 @@ def export(
         frames: Real inputs to compare on: {"proprioception": (P,), "image.<camera>": (H, W, 3)}.
 
     Raises:
-        PolicyError: The file answers differently from torch, by more than is allowed.
+        PolicyError: The run folder is none, `path` cannot be written, or the file answers
+            differently from torch, by more than is allowed.
     """
     policy, info = load_policy(run)
     onboard = Onboard(policy).eval()
     spec = policy.shape.spec
     card = _card(info, spec, policy.shape.horizon, int8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    plain = path.with_suffix(".fp32.partial")
-    temporary = path.with_suffix(".partial")
+    _check_frames(frames or [], spec, policy.shape.proprioception_dim)
+    _make_room(path)
+    plain = path.with_name(path.name + ".fp32.partial")
+    temporary = path.with_name(path.name + ".partial")
     try:
         _write_graph(onboard, plain)
         if int8:
@@ -108,10 +110,41 @@ def export(
         _write_card(temporary, card, expected, tolerance)
         seal(temporary)
         temporary.rename(path)
+    except OSError as error:
+        raise PolicyError(
+            f"{path} cannot be written: {error.strerror or error}; choose another file"
+        ) from error
     finally:
         plain.unlink(missing_ok=True)
         temporary.unlink(missing_ok=True)
     return ExportReport(path, path.stat().st_size / 1e6, worst)
+
+
+def _make_room(path: Path) -> None:
+    """Makes the folder of the file; raises PolicyError when there is no room for one."""
+    if path.is_dir():
+        raise PolicyError(
+            f"{path} is a folder; name the ONNX file to write, such as {path / 'policy.onnx'}"
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PolicyError(
+            f"{path} cannot be written: {error.strerror}; choose another file"
+        ) from error
+
+
+def _check_frames(frames: list[_Arrays], spec: RobotSpec, num_values: int) -> None:
+    """Raises PolicyError when a frame is not what the policy's cameras and joints give."""
+    expected: dict[str, tuple[int, ...]] = {"proprioception": (num_values,)}
+    expected |= {f"image.{c.name}": (c.height, c.width, 3) for c in spec.cameras}
+    for frame in frames:
+        found = {name: value.shape for name, value in frame.items()}
+        if found != expected:
+            raise PolicyError(
+                f"the frames to calibrate on have {found}, the policy takes {expected}; "
+                "give a dataset of the robot it was trained on"
+            )
 
 
 def _write_graph(onboard: Onboard, path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,6 +50,34 @@ class Log:
         self._waited = self._taken = 0.0
         self._samples = 0
         return f", loss {loss:.4f}, {speed:.0f} samples/s"
+
+    def state(self) -> dict[str, Any]:
+        """Returns what came together since the last line, for a checkpoint."""
+        return {
+            "losses": list(self._losses),
+            "waited": self._waited,
+            "taken": self._taken,
+            "samples": self._samples,
+        }
+
+    def restore(self, progress: Progress, state: Mapping[str, Any]) -> None:
+        """Goes on from a checkpoint; forgets the lines that were written after it."""
+        self._losses = list(state.get("losses", []))
+        self._waited, self._taken = state.get("waited", 0.0), state.get("taken", 0.0)
+        self._samples = state.get("samples", 0)
+        if not self._enabled or not self._path.exists():
+            return
+        kept = []
+        for line in self._path.read_text().splitlines():
+            try:
+                if json.loads(line)["step"] > progress.step:
+                    break
+            except (ValueError, KeyError, TypeError):  # cut short by the kill
+                break
+            kept.append(line + "\n")
+        partial = self._path.with_name(self._path.name + ".partial")
+        partial.write_text("".join(kept))
+        partial.rename(self._path)
 
     def judged(self, progress: Progress, values: Mapping[str, float]) -> None:
         """Writes a line with what a judge found."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from demoloop.policies.act import ActConfig, ActPolicy
@@ -36,9 +36,18 @@ def make_policy(name: str, shape: PolicyShape, sizes: dict[str, Any] | None = No
     if name not in POLICIES:
         raise PolicyError(f"no policy {name!r}; there are {', '.join(POLICIES)}")
     kind = POLICIES[name]
-    try:
-        config = kind.config(**(sizes or {}))
-    except TypeError as error:
-        raise PolicyError(f"policy {name!r}: {error}") from error
-    policy: Policy = kind.policy(shape, config)
+    _check_sizes(name, kind.config, sizes or {})
+    policy: Policy = kind.policy(shape, kind.config(**(sizes or {})))
     return policy
+
+
+def _check_sizes(name: str, config: type[Any], sizes: dict[str, Any]) -> None:
+    defaults = {field.name: field.default for field in fields(config)}
+    for size, value in sizes.items():
+        if size not in defaults:
+            raise PolicyError(f"policy {name!r} has no size {size!r}; it has {', '.join(defaults)}")
+        if isinstance(defaults[size], int) and not (isinstance(value, int) and value >= 1):
+            raise PolicyError(
+                f"policy {name!r}: {size} is {value}; it must be a whole number, at least 1, "
+                f"such as {defaults[size]}"
+            )

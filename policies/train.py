@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -16,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
@@ -25,9 +25,11 @@ from demoloop.policies.augment import augment
 from demoloop.policies.checkpoint import Checkpoint, shape_to_json
 from demoloop.policies.curves import plot_curves
 from demoloop.policies.errors import PolicyError
+from demoloop.policies.interrupt import noting_interrupts
+from demoloop.policies.learnable import policy_shape, proprioception_names, training_episodes
 from demoloop.policies.metrics import Log
 from demoloop.policies.parallel import Parallel
-from demoloop.policies.policy import Policy, PolicyShape
+from demoloop.policies.policy import Policy
 from demoloop.policies.ranges import training_ranges
 from demoloop.policies.registry import make_policy
 from demoloop.policies.train_config import Progress, TrainConfig, flat_config, learning_rate
@@ -35,9 +37,11 @@ from demoloop.policies.train_config import Progress, TrainConfig, flat_config, l
 Judge = Callable[[Policy], Mapping[str, float]]
 """Tries a half-trained policy and returns numbers for the curve, such as its success."""
 
+_DECIDE_THE_BATCHES = ("batch_size", "seed", "held_out", "max_episodes")
+
 
 def train(config: TrainConfig, judge: Judge | None = None, *, progress: bool = True) -> Path:
-    """Trains and returns the run folder.
+    """Trains and returns the run folder. Ctrl-C saves a checkpoint to resume from.
 
     Raises:
         DatasetError: The dataset is missing, broken or empty.
@@ -84,11 +88,11 @@ class Trainer:
         seen = np.concatenate(
             [cache.proprioception[starts[e] : starts[e + 1]] for e in episodes]
         )  # (N, P)
-        self.info: dict[str, Any] = {
+        info = {
             "policy": config.policy,
             "sizes": config.sizes,
             "shape": shape_to_json(self.shape),
-            "proprioception_names": list(dataset.proprioception_names),
+            "proprioception_names": proprioception_names(dataset),
             "proprioception_low": seen.min(0).tolist(),
             "proprioception_high": seen.max(0).tolist(),
             "dataset_view": dataset.view_hash(),
@@ -97,6 +101,9 @@ class Trainer:
             "train_config": flat_config(config),
             "num_episodes": len(episodes),
         }
+        # As it will be read back, so that a resumed run compares like with like.
+        self.info: dict[str, Any] = json.loads(json.dumps(info))
+        self.log = Log(config.out / "metrics.jsonl", enabled=parallel.is_first)
         if config.resume:
             self._restore()
 
@@ -105,18 +112,22 @@ class Trainer:
         config, is_first = self.config, self.parallel.is_first
         model = self.parallel.wrap(self.policy)
         if is_first:
-            config.out.mkdir(parents=True, exist_ok=True)
-            (config.out / "config.json").write_text(json.dumps(self.info, indent=2))
-            if not config.resume:
-                (config.out / "metrics.jsonl").unlink(missing_ok=True)
-        log = Log(config.out / "metrics.jsonl", enabled=is_first)
+            self._open_folder()
+        log = self.log
         saved_at = time.monotonic()
         bar = tqdm(
             total=1000, disable=not show, unit="‰", desc=f"train {config.policy}",
             bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
         )  # fmt: skip
-        with self.sampler, bar:
+        with self.sampler, bar, noting_interrupts() as interrupted:
             while True:
+                if interrupted.is_set():
+                    if is_first:
+                        self.save()
+                        bar.write(
+                            f"saved at step {self.progress.step}; --resume goes on", sys.stderr
+                        )
+                    raise KeyboardInterrupt
                 fraction = self.parallel.agree(self.progress.fraction(config))
                 if fraction >= 1:
                     break
@@ -139,7 +150,7 @@ class Trainer:
             bar.update(1000 - bar.n)
         if is_first:
             log.write(self.progress)
-            if judge is not None and config.num_judgements:
+            if judge is not None and self.progress.judgements < config.num_judgements:
                 self._judge(judge, log)
             self.save()
             plot_curves(config.out / "metrics.jsonl", config.out / "curves.png")
@@ -180,17 +191,29 @@ class Trainer:
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"adam.{index}.{k}": v for k, v in state.items()}
         tensors["random"] = torch.get_rng_state()
-        info = {**self.info, "progress": asdict(self.progress), "sampler": self.sampler.state()}
+        info = {
+            **self.info,
+            "progress": asdict(self.progress),
+            "sampler": self.sampler.state(),
+            "log": self.log.state(),
+        }
         Checkpoint(tensors, info).save(self.config.out)
+
+    def _open_folder(self) -> None:
+        out = self.config.out
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            (out / "config.json").write_text(json.dumps(self.info, indent=2))
+            if not self.config.resume:
+                (out / "metrics.jsonl").unlink(missing_ok=True)
+        except OSError as error:
+            raise PolicyError(
+                f"--out {out} cannot be written: {error.strerror}; choose another folder"
+            ) from error
 
     def _restore(self) -> None:
         checkpoint = Checkpoint.load(self.config.out)
-        for key in ("policy", "sizes", "shape", "dataset_view"):
-            if checkpoint.info[key] != self.info[key]:
-                raise PolicyError(
-                    f"cannot resume {self.config.out}: its {key} is {checkpoint.info[key]}, "
-                    f"now {self.info[key]}; choose another --out or the same settings"
-                )
+        self._check_same(checkpoint.info)
         parts: dict[str, dict[str, Tensor]] = {"model": {}, "ema": {}, "adam": {}}
         for name, value in checkpoint.tensors.items():
             part, _, rest = name.partition(".")
@@ -206,7 +229,26 @@ class Trainer:
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
         self.sampler.restore(checkpoint.info["sampler"])
         self.progress = Progress(**checkpoint.info["progress"])
+        self.log.restore(self.progress, checkpoint.info.get("log", {}))
         torch.set_rng_state(checkpoint.tensors["random"])
+
+    def _check_same(self, saved: dict[str, Any]) -> None:
+        """Raises PolicyError naming what is not as it was when the checkpoint was written."""
+        out = self.config.out
+        if saved["dataset_view"] != self.info["dataset_view"]:
+            raise PolicyError(
+                f"cannot resume {out}: it learned from {saved['data']} as it was then (view "
+                f"{saved['dataset_view']}), and {self.info['data']} now has view "
+                f"{self.info['dataset_view']}; choose another --out, or that very dataset"
+            )
+        was = {**saved["train_config"], **saved["shape"], "sizes": saved["sizes"]}
+        now = {**self.info["train_config"], **self.info["shape"], "sizes": self.info["sizes"]}
+        for name in ("policy", "sizes", *self.info["shape"], *_DECIDE_THE_BATCHES):
+            if was.get(name) != now.get(name):
+                raise PolicyError(
+                    f"cannot resume {out}: its {name} was {was.get(name)} and is {now.get(name)} "
+                    "now; choose another --out, or the same settings"
+                )
 
     def _is_judgement_due(self, fraction: float) -> bool:
         return fraction >= (self.progress.judgements + 1) / max(1, self.config.num_judgements) and (
@@ -219,29 +261,3 @@ class Trainer:
         log.judged(self.progress, judge(self.average))
         self.progress.judgements += 1
         torch.set_rng_state(random_state)
-
-
-def policy_shape(config: TrainConfig, dataset: Dataset) -> PolicyShape:
-    """Reads off the dataset what the network must fit."""
-    spec = dataset.spec
-    positions = spec.proprioception_names[: spec.action_dim]
-    return PolicyShape(
-        spec=spec,
-        proprioception_dim=len(dataset.proprioception_names),
-        horizon=config.horizon,
-        image_size=config.image_size,
-        is_relative=tuple(dataset.proprioception_names[: spec.action_dim]) == positions,
-    )
-
-
-def training_episodes(config: TrainConfig, cache: TrainingCache) -> NDArray[np.int64]:
-    """Returns the numbers of the episodes to train on, within the cache."""
-    total = len(cache.episode_starts) - 1
-    missing = sorted(set(config.held_out) - set(range(total)))
-    if missing:
-        raise PolicyError(f"--held-out {missing}: the dataset has episodes 0 to {total - 1}")
-    kept = [episode for episode in range(total) if episode not in config.held_out]
-    kept = kept[: config.max_episodes]
-    if not kept:
-        raise PolicyError(f"no episode left to train on: {config.data} has {total}, all held out")
-    return np.array(kept, np.int64)

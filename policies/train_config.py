@@ -8,20 +8,37 @@ from pathlib import Path
 from typing import Any
 
 from demoloop.policies.augment import AugmentConfig
+from demoloop.policies.errors import PolicyError
+
+_LEAST = {
+    "steps": 1,
+    "batch_size": 1,
+    "horizon": 1,
+    "max_episodes": 1,
+    "warmup_steps": 0,
+    "weight_decay": 0,
+    "num_judgements": 0,
+    "seed": 0,
+}
+_POSITIVE = ("budget_minutes", "learning_rate", "gradient_clip")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Behaviour cloning of one dataset. The defaults are those of the results page."""
+    """Behaviour cloning of one dataset. The defaults are those of the results page.
+
+    Raises:
+        PolicyError: A number is outside its range; the message names the option.
+    """
 
     data: Path
-    """Folder of the dataset."""
+    """Folder of the dataset to learn from, as `demoloop record` writes it."""
     out: Path
-    """Run folder to write."""
+    """Run folder to write: checkpoint, config, metrics and curves."""
     policy: str = "chunk"
     """Which network: chunk (small, quick on a CPU) or act."""
     sizes: dict[str, int | float] = field(default_factory=dict)
-    """Fields of the network's config that differ from their defaults."""
+    """Sizes of the network that differ from their defaults, such as `--sizes width 32`."""
     budget_minutes: float = 8.0
     """How long to train; the learning rate comes down in time."""
     steps: int | None = None
@@ -37,23 +54,40 @@ class TrainConfig:
     warmup_steps: int = 200
     """Steps of rising learning rate."""
     weight_decay: float = 1e-4
-    """Of AdamW."""
+    """Weight decay of AdamW."""
     gradient_clip: float = 1.0
-    """Largest norm of one gradient."""
+    """Largest norm of one gradient; a longer one is shortened to it."""
     ema_decay: float = 0.998
-    """Of the averaged weights, which are the ones exported."""
+    """Memory of the averaged weights, which are the ones exported: 0.998 is some 500 steps."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """How images vary."""
     held_out: tuple[int, ...] = ()
-    """Episodes not to train on."""
+    """Episodes not to train on, counted from 0 among those that are present."""
     max_episodes: int | None = None
     """Train on the first so many episodes only."""
     seed: int = 0
-    """Of weights, order and augmentation."""
+    """Seed of the first weights, of the order of frames and of augmentation."""
     resume: bool = False
     """Go on from the checkpoint in the run folder."""
     num_judgements: int = 0
-    """How often a half-trained policy is tried, evenly over the run, when somebody can judge."""
+    """How often the half-trained policy is tried, evenly over the run; needs `--judge`."""
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            # Written, here and below, so that a NaN fails it too.
+            if value is not None and not least <= value < math.inf:
+                raise _out_of_range(name, value, f"at least {least}")
+        for name in _POSITIVE:
+            if not 0 < getattr(self, name) < math.inf:
+                raise _out_of_range(name, getattr(self, name), "greater than 0")
+        if not 0 <= self.ema_decay < 1:
+            raise _out_of_range("ema_decay", self.ema_decay, "at least 0 and less than 1")
+        if min(self.image_size) < 1:
+            raise _out_of_range("image_size", self.image_size, "at least 1 px either way")
+        for name, value in asdict(self.augment).items():
+            if not 0 <= value < math.inf:
+                raise _out_of_range(f"augment.{name}", value, "at least 0")
 
 
 @dataclass
@@ -69,6 +103,10 @@ class Progress:
         if config.steps is not None:
             return self.step / config.steps
         return self.seconds / (60 * config.budget_minutes)
+
+
+def _out_of_range(name: str, value: object, expected: str) -> PolicyError:
+    return PolicyError(f"--{name.replace('_', '-')} is {value}; it must be {expected}")
 
 
 def learning_rate(config: TrainConfig, step: int, fraction: float) -> float:

@@ -8,7 +8,6 @@ import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
-from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -16,9 +15,9 @@ from statistics import median
 import numpy as np
 from tqdm import tqdm
 
-from demoloop.robot import Action, Agent, Observation, OnStep, run_episode
-from demoloop.robot.video import VideoWriter
+from demoloop.robot import Agent, OnStep, run_episode
 from demoloop.sim.errors import SimError
+from demoloop.sim.film import Film
 from demoloop.sim.make import find_task, make_robot
 from demoloop.sim.robot import SimRobot
 from demoloop.sim.seeds import check_evaluation_seeds
@@ -26,8 +25,6 @@ from demoloop.sim.seeds import check_evaluation_seeds
 MakeAgent = Callable[[SimRobot], Agent]
 """Builds the agent inside a worker process: a function of a module, or a dataclass instance."""
 
-_VIDEO_SIZE = (240, 320)  # px
-_STEPS_PER_FRAME = 2  # 12 frames/s at 25 Hz
 _SHARE = 5  # episodes a worker does in one go: a world and its renderers take 0.15 s to build
 
 
@@ -133,7 +130,12 @@ def evaluate(
         raise SimError(f"{workers} workers cannot judge anything; ask for at least 1")
     find_task(task)  # an unknown name is refused here, not in a worker
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SimError(
+                f"{folder} cannot be made: {error.strerror}; choose another folder for the videos"
+            ) from error
     films = folder if video else None
     shares = [list(seeds[i : i + _SHARE]) for i in range(0, len(seeds), _SHARE)]
     results: list[EpisodeResult] = []
@@ -183,16 +185,8 @@ def _run_one(
 
 
 def _film_one(robot: SimRobot, agent: Agent, seed: int, folder: Path) -> EpisodeResult:
-    """Runs one episode and films it as a spectator sees it, without shadows: they cost thrice."""
     unnamed = folder / f"seed-{seed:04d}.partial.mp4"
-    rate = round(robot.spec.control_hz / _STEPS_PER_FRAME)
-    with VideoWriter(unnamed, rate, *_VIDEO_SIZE) as video:
-        step = count()
-
-        def film(observation: Observation, action: Action) -> None:
-            if next(step) % _STEPS_PER_FRAME == 0:
-                video.add(robot.render("spectator", *_VIDEO_SIZE))
-
+    with Film(robot, unnamed) as film:
         result = _run_one(robot, agent, seed, film)
     # Failures come first in a folder sorted by name: they are what one learns from.
     outcome = "1-success" if result.success else "0-failure"

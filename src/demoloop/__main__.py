@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import os
 import select
 import sys
@@ -113,7 +114,7 @@ def _dispatch(words: list[str], verbs: Mapping[str, Verb]) -> int:
         options = tyro.cli(
             module.Options,
             prog=f"demoloop {words[0]}",
-            description=f"{verb.sentence}\n\n{module.Options.__doc__}",
+            description=f"{verb.sentence}\n\n{inspect.getdoc(module.Options)}",
             args=words[1:],
         )
     except SystemExit as done:  # tyro has printed the help (0) or what it did not understand (2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import tyro
 from numpy.typing import NDArray
 
 from demoloop.datasets import Dataset, open_dataset
+from demoloop.policies.checkpoint import Checkpoint
 from demoloop.policies.export import export
 
 
@@ -26,16 +26,14 @@ class Options:
     int8: bool = False
     """Quantise convolutions to 8 bits: worth it for networks as large as ACT's."""
     data: Path | None = None
-    """Dataset whose frames calibrate and check the int8 file; default is the one trained on."""
+    """Dataset whose frames calibrate and check the int8 file; None is the one trained on."""
 
 
 def main(options: Options) -> int:
     """Exports; exit code 0."""
     frames = None
     if options.int8:
-        data = options.data
-        if data is None:
-            data = Path(json.loads((options.run / "config.json").read_text())["data"])
+        data = options.data or Path(Checkpoint.load(options.run).info["data"])
         frames = some_frames(open_dataset(data), 64)
     report = export(options.run, options.path, int8=options.int8, frames=frames)
     print(
@@ -48,8 +46,8 @@ def main(options: Options) -> int:
 def some_frames(dataset: Dataset, count: int) -> list[dict[str, NDArray[Any]]]:
     """Returns about `count` frames spread over the first episodes, as the file's inputs."""
     frames: list[dict[str, NDArray[Any]]] = []
-    for info in dataset.episodes[:8]:
-        episode = dataset.episode(info.index)
+    for index in range(min(8, len(dataset.episodes))):
+        episode = dataset.episode(index)
         steps = np.linspace(0, len(episode.time) - 1, max(1, count // 8)).astype(int)
         for step in steps:
             frame: dict[str, NDArray[Any]] = {"proprioception": episode.proprioception[step]}

@@ -8,10 +8,13 @@ import numpy as np
 import torch
 
 from demoloop.deploy.chunks import ActionChunk, ChunkExecution
+from demoloop.deploy.fit import check_fit
 from demoloop.policies import Policy
 from demoloop.robot import Observation, RobotSpec, run_episode
-from demoloop.sim import make_robot
+from demoloop.robot.arms.so101 import SO101
+from demoloop.sim import SimError, make_robot
 from demoloop.sim.evaluate import wilson_interval
+from demoloop.sim.make import find_task
 from demoloop.sim.seeds import VALIDATION_SEEDS
 
 
@@ -44,7 +47,16 @@ class SimJudge:
     """Success over a few validation seeds, which are neither trained nor reported on."""
 
     def __init__(self, task: str, num_episodes: int) -> None:
+        find_task(task)  # an unknown name is refused here, not after minutes of training
+        if not 1 <= num_episodes <= len(VALIDATION_SEEDS):
+            raise SimError(
+                f"--judge-episodes is {num_episodes}; it must be 1 to {len(VALIDATION_SEEDS)}"
+            )
         self._task, self._num_episodes = task, num_episodes
+
+    def check(self, spec: RobotSpec) -> None:
+        """Raises PolicyError when a policy for `spec` cannot move the simulated robot."""
+        check_fit(spec, SO101, "a policy trained on this dataset")
 
     def __call__(self, policy: Policy) -> Mapping[str, float]:
         """Returns `success` (0..1) and the bounds `low` and `high` of its interval."""

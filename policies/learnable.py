@@ -1,0 +1,50 @@
+"""What a dataset offers to learn from: the shape of the policy, and the episodes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from demoloop.datasets import Dataset, TrainingCache
+from demoloop.policies.errors import PolicyError
+from demoloop.policies.policy import PolicyShape
+from demoloop.policies.train_config import TrainConfig
+
+
+def proprioception_names(dataset: Dataset) -> tuple[str, ...]:
+    """Returns the dataset's names in our words: of others, a joint's bare name is its position."""
+    joints = dataset.spec.joint_names
+    return tuple(f"{n}.pos" if n in joints else n for n in dataset.proprioception_names)
+
+
+def policy_shape(config: TrainConfig, dataset: Dataset) -> PolicyShape:
+    """Reads off the dataset what the network must fit."""
+    spec = dataset.spec
+    names = proprioception_names(dataset)
+    positions = spec.proprioception_names[: spec.action_dim]
+    return PolicyShape(
+        spec=spec,
+        proprioception_dim=len(names),
+        horizon=config.horizon,
+        image_size=config.image_size,
+        is_relative=names[: spec.action_dim] == positions,
+    )
+
+
+def training_episodes(config: TrainConfig, cache: TrainingCache) -> NDArray[np.int64]:
+    """Returns the numbers of the episodes to train on, within the cache."""
+    total = len(cache.episode_starts) - 1
+    missing = sorted(set(config.held_out) - set(range(total)))
+    if missing:
+        raise PolicyError(
+            f"--held-out {', '.join(map(str, missing))}: {config.data} has episodes 0 to "
+            f"{total - 1}; hold out some of those"
+        )
+    kept = [episode for episode in range(total) if episode not in config.held_out]
+    kept = kept[: config.max_episodes]
+    if not kept:
+        raise PolicyError(
+            f"no episode left to train on: {config.data} has {total} and all are held out; "
+            "hold out fewer"
+        )
+    return np.array(kept, np.int64)
