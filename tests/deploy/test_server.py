@@ -1,0 +1,353 @@
+"""What a server grants, refuses and answers, over real sockets and whoever is at the other end."""
+
+from __future__ import annotations
+
+import random
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+import zmq
+
+from demoloop.deploy import ActionChunk, DeployError, PolicyError, Predictor
+from demoloop.deploy.client import RemotePolicy
+from demoloop.deploy.server import MAX_ROBOTS, PolicyServer
+from demoloop.deploy.sockets import make_socket
+from demoloop.deploy.translate import observation_message
+from demoloop.deploy.wire import (
+    Bye,
+    ChunkBody,
+    Credit,
+    Fault,
+    Heartbeat,
+    Hello,
+    Message,
+    Welcome,
+    decode,
+    encode,
+)
+from demoloop.robot import Observation, RobotSpec
+
+Serving = Callable[..., AbstractContextManager[PolicyServer]]
+BodyT = TypeVar("BodyT")
+
+
+class Peer:
+    """A bare socket that says exactly what a test tells it to."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.socket = make_socket(self._context, zmq.DEALER)
+        self.socket.setsockopt(zmq.IMMEDIATE, 0)
+        self.socket.connect(endpoint)
+
+    def say(self, message: Message) -> None:
+        self.socket.send_multipart(encode(message))
+
+    def hear(self, kind: type[BodyT], timeout_s: float = 10.0) -> tuple[Message, BodyT]:
+        """Returns the next message of a kind, past all others."""
+        while self.socket.poll(int(timeout_s * 1e3)):
+            message = decode(self.socket.recv_multipart())
+            if isinstance(message.body, kind):
+                return message, message.body
+        raise AssertionError(f"no {kind.__name__} came")
+
+    def greet(self, spec: RobotSpec) -> int:
+        self.say(Message(Hello(spec, spec.fingerprint())))
+        return self.hear(Welcome)[0].session
+
+    def heard_before_a_heartbeat(self) -> list[Message]:
+        """Whatever comes up to the second heartbeat from now: what was sent before is answered."""
+        heard: list[Message] = []
+        while sum(isinstance(message.body, Heartbeat) for message in heard) < 2:
+            assert self.socket.poll(10_000)
+            heard.append(decode(self.socket.recv_multipart()))
+        return heard
+
+    def close(self) -> None:
+        self._context.destroy(linger=0)
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[[PolicyServer], Peer]]:
+    peers: list[Peer] = []
+
+    def make(server: PolicyServer) -> Peer:
+        peers.append(Peer(server.endpoint))
+        return peers[-1]
+
+    yield make
+    for peer in peers:
+        peer.close()
+
+
+def num_chunks(messages: list[Message]) -> int:
+    return sum(isinstance(message.body, ChunkBody) for message in messages)
+
+
+def test_answer_belongs_to_its_observation(
+    serving: Serving, still: Any, spec: RobotSpec, observe: Callable[..., Observation]
+) -> None:
+    with serving(still) as server, RemotePolicy(server.endpoint, spec) as policy:
+        for time, position in [(5.0, 0.1), (5.5, 0.2), (4.0, 0.3)]:
+            chunk = policy.predict(observe(time=time, positions=(position, 0.0, 0.5)))
+            assert chunk.time == time
+            np.testing.assert_allclose(chunk.actions[0], [position + 0.01, 0.01, 0.51], atol=1e-6)
+
+
+def test_the_server_sees_what_the_robot_saw(
+    serving: Serving, still: Any, spec: RobotSpec, observe: Callable[..., Observation]
+) -> None:
+    seen = observe(time=3.0)
+    with serving(still) as server, RemotePolicy(server.endpoint, spec) as policy:
+        policy.predict(seen)
+    assert still.seen[0].image_times == seen.image_times
+    np.testing.assert_array_equal(still.seen[0].images["wrist"], seen.images["wrist"])
+
+
+@pytest.mark.parametrize("copies", [2, 5])
+def test_observation_is_answered_at_most_once(
+    serving: Serving,
+    still: Any,
+    spec: RobotSpec,
+    observe: Callable[..., Observation],
+    connect: Callable[[PolicyServer], Peer],
+    copies: int,
+) -> None:
+    with serving(still) as server:
+        peer = connect(server)
+        session = peer.greet(spec)
+        for _ in range(copies):
+            peer.say(observation_message(observe(), session, seq=1))
+        peer.hear(ChunkBody)
+        peer.say(observation_message(observe(), session, seq=1))  # and once it was answered
+        assert num_chunks(peer.heard_before_a_heartbeat()) == 0
+    assert len(still.seen) == 1
+
+
+def test_observation_without_credit_is_not_answered(
+    serving: Serving,
+    still: Any,
+    spec: RobotSpec,
+    observe: Callable[..., Observation],
+    connect: Callable[[PolicyServer], Peer],
+) -> None:
+    with serving(still) as server:
+        peer = connect(server)
+        session = peer.greet(spec)
+        for seq in (2, 3, 2**63):
+            peer.say(observation_message(observe(), session, seq))
+        assert num_chunks(peer.heard_before_a_heartbeat()) == 0
+
+
+def test_observation_of_another_session_is_refused_with_that_sessions_number(
+    serving: Serving,
+    still: Any,
+    spec: RobotSpec,
+    observe: Callable[..., Observation],
+    connect: Callable[[PolicyServer], Peer],
+) -> None:
+    with serving(still) as server:
+        peer = connect(server)
+        foreign = peer.greet(spec) ^ 1
+        peer.say(observation_message(observe(), foreign, seq=1))
+        message, fault = peer.hear(Fault)
+        assert (message.session, fault.code) == (foreign, "unknown_session")
+    assert not still.seen
+
+
+def test_each_session_has_a_number_of_its_own(
+    serving: Serving, still: Any, spec: RobotSpec, connect: Callable[[PolicyServer], Peer]
+) -> None:
+    with serving(still) as server:
+        peer = connect(server)
+        assert len({peer.greet(spec) for _ in range(10)} - {0}) == 10
+
+
+def test_lost_credit_is_made_up_for_by_a_heartbeat(
+    serving: Serving,
+    still: Any,
+    spec: RobotSpec,
+    observe: Callable[..., Observation],
+    connect: Callable[[PolicyServer], Peer],
+) -> None:
+    with serving(still) as server:
+        peer = connect(server)
+        peer.say(observation_message(observe(), peer.greet(spec), seq=1))
+        peer.hear(Credit)  # and is taken for lost
+        _, beat = peer.hear(Heartbeat)
+        assert beat.up_to == 2
+
+
+def test_lost_observation_is_made_up_for_by_a_new_credit(
+    serving: Serving, still: Any, spec: RobotSpec, connect: Callable[[PolicyServer], Peer]
+) -> None:
+    with serving(still) as server:
+        peer = connect(server)
+        session = peer.greet(spec)
+        peer.say(Message(Heartbeat(), session, seq=1))  # observation 1 was sent and never came
+        _, credit = peer.hear(Credit)
+        assert credit.up_to == 2
+
+
+def test_garbage_disturbs_nobody_else(
+    serving: Serving,
+    still: Any,
+    spec: RobotSpec,
+    observe: Callable[..., Observation],
+    connect: Callable[[PolicyServer], Peer],
+) -> None:
+    rng = random.Random(0)
+    with serving(still) as server, RemotePolicy(server.endpoint, spec) as policy:
+        vandal = connect(server)
+        host, port = server.endpoint.removeprefix("tcp://").split(":")
+        for turn in range(30):
+            for _ in range(10):
+                parts = [rng.randbytes(rng.choice([0, 1, 36, 5000])) for _ in range(4)]
+                vandal.socket.send_multipart(parts[: rng.randint(1, 4)], zmq.NOBLOCK)
+            with socket.create_connection((host, int(port))) as plain:
+                plain.sendall(b"GET / HTTP/1.1\r\n\r\n" if turn % 2 else rng.randbytes(300))
+            assert policy.predict(observe(time=float(turn))).time == turn
+            while vandal.socket.poll(0):
+                assert isinstance(decode(vandal.socket.recv_multipart()).body, Fault)
+        assert server.num_robots == 1
+
+
+def test_another_robots_policy_is_refused_in_one_sentence(
+    serving: Serving, still: Any, other_spec: RobotSpec
+) -> None:
+    with (
+        serving(still, name="policy.onnx") as server,
+        pytest.raises(
+            DeployError, match=r"policy\.onnx does not fit .* lift: high 1\.5, the robot has 1\.4"
+        ) as refusal,
+    ):
+        RemotePolicy(server.endpoint, other_spec).connect()
+    assert "\n" not in str(refusal.value)
+
+
+def test_robot_beyond_the_greatest_number_is_told_so(
+    serving: Serving, still: Any, spec: RobotSpec, connect: Callable[[PolicyServer], Peer]
+) -> None:
+    with serving(still) as server:
+        for _ in range(MAX_ROBOTS):
+            connect(server).greet(spec)
+        with pytest.raises(DeployError, match="robots are connected already"):
+            RemotePolicy(server.endpoint, spec, timeout_s=1.0).connect()
+
+
+def test_goodbye_makes_room(
+    serving: Serving,
+    still: Any,
+    spec: RobotSpec,
+    connect: Callable[[PolicyServer], Peer],
+    eventually: Callable[[Callable[[], object]], None],
+) -> None:
+    with serving(still) as server:
+        peer = connect(server)
+        peer.say(Message(Bye(), peer.greet(spec)))
+        eventually(lambda: server.num_robots == 0)
+
+
+class Failing:
+    """Fails on every second question."""
+
+    def __init__(self, spec: RobotSpec, error: Exception) -> None:
+        self.spec = spec
+        self._error = error
+        self._count = 0
+
+    def predict(self, observation: Observation) -> ActionChunk:
+        self._count += 1
+        if self._count % 2:
+            raise self._error
+        return ActionChunk(np.zeros((6, 3), np.float32), observation.time)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (PolicyError("camera wrist is dark"), "camera wrist is dark"),
+        (ZeroDivisionError("secret"), "the policy failed; see the server's log"),
+    ],
+)
+def test_failed_inference_is_told_and_the_next_question_answered(
+    serving: Serving,
+    spec: RobotSpec,
+    observe: Callable[..., Observation],
+    error: Exception,
+    message: str,
+) -> None:
+    policy: Predictor = Failing(spec, error)
+    with serving(policy) as server, RemotePolicy(server.endpoint, spec) as remote:
+        for time in (1.0, 2.0):
+            with pytest.raises(DeployError, match=message):
+                remote.predict(observe(time=time))
+            assert remote.predict(observe(time=time + 0.5)).time == time + 0.5
+
+
+def test_robots_do_not_hear_each_others_answers(
+    serving: Serving, still: Any, spec: RobotSpec, observe: Callable[..., Observation]
+) -> None:
+    with serving(still) as server, ExitStack() as stack:
+        robots = [stack.enter_context(RemotePolicy(server.endpoint, spec)) for _ in range(3)]
+        answers: list[set[float]] = [set() for _ in robots]
+
+        def ask(index: int) -> None:
+            for step in range(20):
+                position = 0.1 * (index + 1)
+                seen = observe(time=float(step), positions=(position, 0.0, 0.5))
+                answers[index].add(round(float(robots[index].predict(seen).actions[0, 0]), 4))
+
+        threads = [threading.Thread(target=ask, args=(index,)) for index in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert answers == [{0.11}, {0.21}, {0.31}]
+        assert [robot.num_dropped for robot in robots] == [0, 0, 0]
+
+
+def test_port_in_use_is_named(serving: Serving, still: Any) -> None:
+    with (
+        serving(still) as server,
+        pytest.raises(DeployError, match=r"tcp://127\.0\.0\.1:\d+ is in use already; stop"),
+        serving(still, server.endpoint),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["tcp://0.0.0.0:5555", "tcp://*:5555", "tcp://192.168.1.7:5555", "tcp://robot.example:5555"],
+)
+def test_other_computers_are_refused_while_nobody_is_authenticated(
+    still: Any, spec: RobotSpec, endpoint: str
+) -> None:
+    with pytest.raises(DeployError, match="reachable from other computers"):
+        PolicyServer(still, endpoint).__enter__()
+    with pytest.raises(DeployError, match="reachable from other computers"):
+        RemotePolicy(endpoint, spec)
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["127.0.0.1:5555", "tcp://127.0.0.1", "tcp://127.0.0.1:99999", "udp://a:1", ""]
+)
+def test_what_is_no_endpoint_is_answered_with_one(
+    still: Any, spec: RobotSpec, endpoint: str
+) -> None:
+    with pytest.raises(DeployError, match=r"write it like tcp://127\.0\.0\.1:5555"):
+        PolicyServer(still, endpoint).__enter__()
+    with pytest.raises(DeployError, match=r"write it like tcp://127\.0\.0\.1:5555"):
+        RemotePolicy(endpoint, spec)
+
+
+def test_silence_is_answered_with_the_endpoint_and_what_to_start(spec: RobotSpec) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:  # accepts, and never says a word
+        endpoint = f"tcp://127.0.0.1:{nobody.getsockname()[1]}"
+        with pytest.raises(DeployError, match=rf"{endpoint} .*`demoloop serve POLICY\.onnx --bind"):
+            RemotePolicy(endpoint, spec, timeout_s=0.3).connect()
