@@ -67,7 +67,9 @@ def lerobot_step() -> tuple[Callable[[], float], int]:
     policy.train()
     images, proprioception, actions, is_pad = ready_batch()
     batch = {"observation.state": proprioception, "action": actions, "action_is_pad": is_pad}
-    batch |= {key: image.permute(0, 3, 1, 2).contiguous() for key, image in zip(keys, images)}
+    batch |= {
+        key: image.permute(0, 3, 1, 2).contiguous() for key, image in zip(keys, images, strict=True)
+    }
 
     def step() -> float:
         floats = {
@@ -116,14 +118,14 @@ def demoloop_step(*, as_trained: bool) -> tuple[Callable[[], float], int]:
     images, proprioception, actions, is_pad = ready_batch()
 
     def step() -> float:
-        pixels = {name: policy.resize(image) for name, image in zip(CAMERAS, images)}
+        pixels = {name: policy.resize(image) for name, image in zip(CAMERAS, images, strict=True)}
         if as_trained:
             pixels = {name: augment(image, AugmentConfig()) for name, image in pixels.items()}
         loss = policy(pixels, proprioception, actions, is_pad)
-        optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(policy.parameters(), CLIP)
         optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
         if average is not None:
             with torch.no_grad():
                 for mean, value in zip(average.parameters(), policy.parameters(), strict=True):
@@ -204,7 +206,7 @@ class Contestant:
         self._process.stdin.write(f"{steps}\n")
         self._process.stdin.flush()
         self.last = self._answer("TIMES ")
-        wall, cpu = zip(*self.last.pop("times"))
+        wall, cpu = zip(*self.last.pop("times"), strict=True)
         self.wall += wall
         self.cpu += cpu
 

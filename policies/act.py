@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from demoloop.policies.errors import PolicyError
 from demoloop.policies.policy import Policy, PolicyShape, masked_l1
 
 
@@ -47,6 +48,13 @@ class ActConfig:
     """How much the latent is held to its prior [10]."""
     dropout: float = 0.1
     """In the transformers, while training [0.1]."""
+
+    def __post_init__(self) -> None:
+        if self.dim % self.num_heads:
+            raise PolicyError(
+                f"policy 'act': dim {self.dim} cannot be shared by {self.num_heads} heads; "
+                "choose a multiple"
+            )
 
 
 class ActPolicy(Policy):
@@ -159,7 +167,8 @@ class Linear(nn.Linear):
     def forward(self, tokens: Tensor) -> Tensor:
         """(..., in) to (..., out)."""
         is_training = self.training and torch.is_grad_enabled()
-        if _onednn_linear is None or not is_training or tokens.device.type != "cpu":
+        is_few = tokens.numel() < 64 * self.in_features  # oneDNN's gradient crawls for 8 tokens
+        if _onednn_linear is None or not is_training or is_few or tokens.device.type != "cpu":
             return super().forward(tokens)
         answer: Tensor = _OneDnnLinear.apply(tokens, self.weight, self.bias)
         return answer
