@@ -54,6 +54,7 @@ class RemotePolicy:
         self.timeout_s = timeout_s
         self.policy = ""  # the server's name for what it serves
         self.refusal = ""  # the last sentence with which the server refused something
+        self.num_welcomes = 0  # sessions so far: 1, unless the server went away in between
         self.num_dropped = 0  # messages that were garbled, foreign, unasked for or unsafe
         self._spec = spec
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
@@ -70,6 +71,11 @@ class RemotePolicy:
     def spec(self) -> RobotSpec:
         """The robot at this end."""
         return self._spec
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the server has welcomed this robot and is heard, be its inference hanging."""
+        return self._session != 0 and time.monotonic() - self._heard_at < _DEAF_S
 
     @property
     def silence_s(self) -> float:
@@ -210,6 +216,7 @@ class RemotePolicy:
     def _begin(self, message: Message, welcome: Welcome) -> None:
         self._session, self._up_to, self._sent = message.session, welcome.up_to, 0
         self._asked.clear()
+        self.num_welcomes += 1
         self.policy, self.refusal = welcome.policy, ""
         self._note_life(-1)
         self._progress_at = self._heard_at

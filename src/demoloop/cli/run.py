@@ -16,6 +16,7 @@ from demoloop.deploy.client import RemotePolicy
 from demoloop.deploy.errors import DeployError
 from demoloop.deploy.report import EpisodeReport, RunReport
 from demoloop.deploy.run import run_remote
+from demoloop.deploy.sockets import check_endpoint
 from demoloop.robot import Action, Observation, Robot
 
 if TYPE_CHECKING:
@@ -79,6 +80,9 @@ def _check(options: Options) -> None:
         raise DeployError(f"--episodes is {options.episodes}; ask for at least 1")
     if options.max_seconds is not None and not 0 < options.max_seconds < float("inf"):
         raise DeployError(f"--max-seconds is {options.max_seconds}; an episode needs some time")
+    if options.replan_every < 1:
+        raise DeployError(f"--replan-every is {options.replan_every}; take at least one step")
+    check_endpoint(options.server, "--server")
     for path in (options.video, options.report):
         if path is not None and path.is_dir():
             raise DeployError(f"{path} is a folder; name the file to write")
@@ -86,7 +90,8 @@ def _check(options: Options) -> None:
 
 def _run(options: Options, setup: _Setup) -> RunReport:
     spec = setup.robot.spec
-    with RemotePolicy(options.server, spec, options.timeout_s) as policy:
+    connection = RemotePolicy(options.server, spec, options.timeout_s)
+    with connection as policy, stop_on_signals() as stop:
         print(f"{spec.name} at {spec.control_hz:g} Hz with {policy.policy} of {policy.endpoint}")
         number = 0
 
@@ -95,18 +100,17 @@ def _run(options: Options, setup: _Setup) -> RunReport:
             print(f"{options.task}, seed {options.seed + number}: {episode.summary()}", flush=True)
             number += 1
 
-        with stop_on_signals() as stop:
-            return run_remote(
-                setup.robot,
-                policy,
-                num_episodes=options.episodes,
-                max_steps=setup.max_steps,
-                replan_every=options.replan_every,
-                has_succeeded=setup.has_succeeded,
-                stop=stop,
-                on_step=setup.film,
-                on_episode=show,
-            )
+        return run_remote(
+            setup.robot,
+            policy,
+            num_episodes=options.episodes,
+            max_steps=setup.max_steps,
+            replan_every=options.replan_every,
+            has_succeeded=setup.has_succeeded,
+            stop=stop,
+            on_step=setup.film,
+            on_episode=show,
+        )
 
 
 def _write(options: Options, report: RunReport, film: _Film | None) -> None:

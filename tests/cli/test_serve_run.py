@@ -1,0 +1,178 @@
+"""`serve` and `run` as two processes, as a person starts them."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from demoloop.robot.arms.so101 import SO101
+from demoloop.robot.video import read_frames
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
+
+DEMOLOOP = [sys.executable, "-m", "demoloop"]
+
+
+@pytest.fixture(scope="module")
+def policies() -> ModuleType:
+    """The makers of tiny policy files."""
+    path = Path(__file__).parents[1] / "deploy" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("tiny_policies", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def policy(tmp_path: Path, policies: ModuleType) -> Path:
+    path: Path = policies.write_policy(tmp_path / "policy.onnx", SO101)
+    return path
+
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts verbs as processes, which end at the latest with the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def popen(*words: object) -> subprocess.Popen[str]:
+        command = [*DEMOLOOP, *map(str, words)]
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment)
+        started.append(process)
+        return process
+
+    yield popen
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def endpoint_of(server: subprocess.Popen[str]) -> str:
+    """Waits until a server is ready."""
+    assert server.stdout is not None
+    line = server.stdout.readline()
+    found = re.match(r"ready (tcp://127\.0\.0\.1:\d+) policy\.onnx: ramp for so101, ", line)
+    assert found, line
+    return found[1]
+
+
+def run(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [*DEMOLOOP, "run", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_two_processes_run_an_episode_film_it_and_report(
+    policy: Path, start: Start, tmp_path: Path
+) -> None:
+    server = start("serve", policy, "--bind", "tcp://127.0.0.1:*")
+    endpoint = endpoint_of(server)
+    film, report = tmp_path / "out" / "run.mp4", tmp_path / "out" / "run.json"
+    done = run("--server", endpoint, "--episodes", 2, "--seed", 3, "--max-seconds", 0.6,
+               "--video", film, "--report", report)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = json.loads(report.read_text())
+    assert (said["task"], said["seeds"], said["policy"]) == ("pick_place", [3, 4], "policy.onnx")
+    assert [episode["num_steps"] for episode in said["episodes"]] == [15, 15]
+    assert said["num_chunks"] >= 2
+    assert said["episodes"][0]["timeline"][-1]["state"] == "running"
+    assert len(list(read_frames(film))) == 30
+    assert "seed 4: no success after 0." in done.stdout
+
+    server.send_signal(signal.SIGTERM)
+    out, err = server.communicate(timeout=30)
+    assert (server.returncode, err) == (0, "")
+    assert f"stopped after {said['num_chunks']} chunks" in out
+
+
+def test_ctrl_c_ends_a_run_and_keeps_its_report(policy: Path, start: Start, tmp_path: Path) -> None:
+    endpoint = endpoint_of(start("serve", policy, "--bind", "tcp://127.0.0.1:*"))
+    report = tmp_path / "run.json"
+    process = start("run", "--server", endpoint, "--max-seconds", 60, "--report", report)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("so101 at 25 Hz with policy.onnx")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, "stopped\n")
+    assert json.loads(report.read_text())["was_interrupted"] is True
+
+
+def test_ctrl_c_ends_a_server_with_a_goodbye(policy: Path, start: Start) -> None:
+    server = start("serve", policy, "--bind", "tcp://127.0.0.1:*")
+    endpoint_of(server)
+    server.send_signal(signal.SIGINT)
+    out, err = server.communicate(timeout=30)
+    assert (server.returncode, out, err) == (0, "stopped after 0 chunks\n", "")
+
+
+def test_port_in_use_is_one_sentence_and_exit_code_2(policy: Path, start: Start) -> None:
+    endpoint = endpoint_of(start("serve", policy, "--bind", "tcp://127.0.0.1:*"))
+    second = start("serve", policy, "--bind", endpoint)
+    _, err = second.communicate(timeout=30)
+    assert second.returncode == 2
+    assert re.fullmatch(rf"demoloop: {endpoint} is in use already; stop .*\n", err)
+
+
+def test_absent_server_is_one_sentence_and_exit_code_2() -> None:
+    done = run("--server", "tcp://127.0.0.1:1", "--timeout-s", 0.5)
+    assert done.returncode == 2
+    assert re.fullmatch(
+        r"demoloop: no policy server at tcp://127\.0\.0\.1:1 .*`demoloop serve .*\n", done.stderr
+    )
+
+
+def test_another_robots_policy_is_one_sentence_and_exit_code_2(
+    tmp_path: Path, policies: ModuleType, start: Start
+) -> None:
+    small = policies.replace(SO101, control_hz=50.0)
+    other = policies.write_policy(tmp_path / "policy.onnx", small)
+    endpoint = endpoint_of(start("serve", other, "--bind", "tcp://127.0.0.1:*"))
+    done = run("--server", endpoint)
+    assert done.returncode == 2
+    assert "control rate 50 Hz, the robot has 25 Hz" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--task", "juggle"], "no task 'juggle'; there are pick_place"),
+        (["--episodes", 0], "--episodes is 0; ask for at least 1"),
+        (["--max-seconds", -1], "--max-seconds is -1"),
+        (["--max-seconds", "nan"], "--max-seconds is nan"),
+        (["--replan-every", 0], "--replan-every is 0"),
+        (["--server", "tcp://10.0.0.7:5555"], "reachable from other computers"),
+        (["--report", "."], "is a folder; name the file"),
+    ],
+)
+def test_bad_options_of_run_are_one_sentence_and_exit_code_2(
+    words: list[object], message: str
+) -> None:
+    done = run(*words)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_policy_that_is_not_there_is_one_sentence_and_exit_code_2(
+    tmp_path: Path, start: Start
+) -> None:
+    process = start("serve", tmp_path / "absent.onnx")
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert re.fullmatch(r"demoloop: cannot read the policy .*absent\.onnx: .*\n", err)
