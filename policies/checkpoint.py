@@ -44,7 +44,8 @@ class Checkpoint:
                 os.fsync(file.fileno())
             temporary.rename(folder / NAME)
         except (OSError, SafetensorError) as error:
-            temporary.unlink(missing_ok=True)
+            if temporary.is_file():  # half a file on a full disk
+                temporary.unlink()
             raise PolicyError(
                 f"{folder / NAME} cannot be written: {error}; make room and go on with --resume "
                 "from the checkpoint before"

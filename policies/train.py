@@ -142,7 +142,7 @@ class Trainer:
                 bar.update(int(1000 * min(1.0, fraction)) - bar.n)
                 if log.is_due(self.progress.step):
                     bar.set_postfix_str(log.write(self.progress))
-                if is_first and time.monotonic() - saved_at > 60:
+                if is_first and time.monotonic() - saved_at > config.checkpoint_every_s:
                     self.save()
                     saved_at = time.monotonic()
                 if judge is not None and is_first and self._is_judgement_due(fraction):
@@ -221,9 +221,13 @@ class Trainer:
                 parts[part][rest] = value
         self.policy.load_state_dict(parts["model"])
         self.average.load_state_dict(parts["ema"])
+        weights = list(self.policy.parameters())
         moments: dict[int, dict[str, Tensor]] = {}
         for name, value in parts["adam"].items():
             index, _, key = name.partition(".")
+            if value.dim() == 4:
+                # The fused AdamW walks weight and moments in the order of memory, unasked.
+                value = torch.empty_like(weights[int(index)]).copy_(value)
             moments.setdefault(int(index), {})[key] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})

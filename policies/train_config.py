@@ -18,6 +18,7 @@ _LEAST = {
     "warmup_steps": 0,
     "weight_decay": 0,
     "num_judgements": 0,
+    "checkpoint_every_s": 0,
     "seed": 0,
 }
 _POSITIVE = ("budget_minutes", "learning_rate", "gradient_clip")
@@ -69,6 +70,8 @@ class TrainConfig:
     """Seed of the first weights, of the order of frames and of augmentation."""
     resume: bool = False
     """Go on from the checkpoint in the run folder."""
+    checkpoint_every_s: float = 60.0
+    """Seconds between checkpoints: what a kill may cost."""
     num_judgements: int = 0
     """How often the half-trained policy is tried, evenly over the run; needs `--judge`."""
 
