@@ -18,7 +18,7 @@ from demoloop.datasets.episode import Episode
 from demoloop.datasets.errors import DatasetError, one_line
 from demoloop.datasets.lerobot_files import EpisodeFiles, EpisodeInfo, find_episodes
 from demoloop.datasets.lerobot_info import Info, read_info
-from demoloop.datasets.spec_from_data import spec_from_data
+from demoloop.datasets.spec_from_data import proprioception_names, spec_from_data
 from demoloop.robot import RobotSpec
 from demoloop.robot.video import VideoError, read_frames
 
@@ -51,6 +51,10 @@ class Dataset:
         self.fps = info.fps
         self.missing = missing  # one sentence per episode that cannot be read
         self.proprioception_names = _names(info, layout.STATE)
+        if info.spec is None:
+            self.proprioception_names = proprioception_names(
+                self.proprioception_names, _names(info, layout.ACTION)
+            )
         self._info = info
         self._files = files
 

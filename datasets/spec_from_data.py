@@ -17,6 +17,27 @@ MARGIN = 0.1
 SMALLEST_RANGE = 1e-3  # rad, for a joint that never moved: limits must not coincide
 
 
+_POSITION = ".pos"  # lerobot calls both the reading and the target of a joint "elbow_flex.pos"
+
+
+def joint_names(actions: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the joints that the dimensions of a foreign dataset's actions are named after."""
+    return tuple(name.removesuffix(_POSITION) for name in actions)
+
+
+def proprioception_names(states: tuple[str, ...], actions: tuple[str, ...]) -> tuple[str, ...]:
+    """Says in our words what a foreign dataset reads: a joint's bare name is its position.
+
+    What has no action of that name keeps its own.
+    """
+    joints = joint_names(actions)
+    bare = (name.removesuffix(_POSITION) for name in states)
+    return tuple(
+        joint + _POSITION if joint in joints else name
+        for joint, name in zip(bare, states, strict=True)
+    )
+
+
 def spec_from_data(
     info: Info, names: tuple[str, ...], actions: Iterable[NDArray[np.float32]]
 ) -> RobotSpec:
@@ -44,7 +65,7 @@ def spec_from_data(
             max_velocity=float((1 + MARGIN) * speed[j] + SMALLEST_RANGE),
             max_acceleration=float((1 + MARGIN) * acceleration[j] + SMALLEST_RANGE),
         )
-        for j, name in enumerate(names)
+        for j, name in enumerate(joint_names(names))
     )
     cameras = tuple(
         CameraSpec(camera_name(key), *picture_size(info.features[key])) for key in info.camera_keys

@@ -281,7 +281,8 @@ def test_v21_folders_hold_as_many_episodes_as_info_says(tmp_path: Path) -> None:
 def test_names_in_a_list_or_an_object_are_read(tmp_path: Path) -> None:
     make_v21(tmp_path / "d", chunks_size=1000)
     dataset = open_dataset(tmp_path / "d")
-    assert dataset.spec.joint_names == dataset.proprioception_names == ("hip",)
+    assert dataset.spec.joint_names == ("hip",)
+    assert dataset.proprioception_names == ("hip.pos",)
 
 
 def test_a_camera_of_others_may_say_its_channels_first(
