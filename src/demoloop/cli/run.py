@@ -22,8 +22,6 @@ from demoloop.robot import Action, Observation, Robot
 if TYPE_CHECKING:
     from demoloop.sim.robot import SimRobot
 
-_VIDEO_SIZE = (480, 640)  # px
-
 
 @dataclass(frozen=True)
 class Options:
@@ -121,7 +119,7 @@ def _write(options: Options, report: RunReport, film: _Film | None) -> None:
             options.report.write_text(report.dumps(task=options.task, seeds=seeds))
             print(f"report: {options.report}")
         if options.video is not None and film is not None:
-            film.write(options.video, round(report.control_hz))
+            film.write(options.video)
             print(f"video: {options.video}")
     except OSError as error:
         raise DeployError(f"{error.filename or options.video} cannot be written: "
@@ -148,21 +146,21 @@ class _Film:
     """Notes where everything is at each step, and renders that when there is time."""
 
     robot: SimRobot
-    states: list[NDArray[np.float64]] = field(default_factory=list)  # qpos of each step
+    steps: list[tuple[NDArray[np.float64], Action]] = field(default_factory=list)  # (qpos, sent)
 
     def __call__(self, observation: Observation, action: Action) -> None:
         """Listens to one step."""
-        self.states.append(self.robot.data.qpos.copy())
+        self.steps.append((self.robot.data.qpos.copy(), action))
 
-    def write(self, path: Path, fps: int) -> None:
-        """Renders what a spectator would have seen, with shadows."""
+    def write(self, path: Path) -> None:
+        """Films all steps as if they happened now."""
         import mujoco
 
-        from demoloop.robot.video import VideoWriter
+        from demoloop.sim.film import Film
 
         path.parent.mkdir(parents=True, exist_ok=True)
-        with VideoWriter(path, fps, *_VIDEO_SIZE) as video:
-            for qpos in self.states:
+        with Film(self.robot, path, 480, shadows=True) as film:
+            for qpos, action in self.steps:
                 self.robot.data.qpos[:] = qpos
                 mujoco.mj_forward(self.robot.model, self.robot.data)
-                video.add(self.robot.render("spectator", *_VIDEO_SIZE, shadows=True))
+                film(self.robot.observe(), action)
