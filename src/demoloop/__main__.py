@@ -43,6 +43,9 @@ VERBS: Mapping[str, Verb] = {
     "evaluate": Verb(
         "demoloop.cli.evaluate", "Judge a policy by its success rate in simulation.", ("sim",)
     ),
+    "open-loop": Verb(
+        "demoloop.cli.open_loop", "Compare a policy's actions with recorded ones.", ("train",)
+    ),
     "serve": Verb("demoloop.cli.serve", "Serve an exported policy to a robot over ZeroMQ."),
     "run": Verb("demoloop.cli.run", "Run a robot with a policy that is served elsewhere."),
     "doctor": Verb(
