@@ -11,16 +11,10 @@ from demoloop.policies.policy import PolicyShape
 from demoloop.policies.train_config import TrainConfig
 
 
-def proprioception_names(dataset: Dataset) -> tuple[str, ...]:
-    """Returns the dataset's names in our words: of others, a joint's bare name is its position."""
-    joints = dataset.spec.joint_names
-    return tuple(f"{n}.pos" if n in joints else n for n in dataset.proprioception_names)
-
-
 def policy_shape(config: TrainConfig, dataset: Dataset) -> PolicyShape:
     """Reads off the dataset what the network must fit."""
     spec = dataset.spec
-    names = proprioception_names(dataset)
+    names = dataset.proprioception_names
     positions = spec.proprioception_names[: spec.action_dim]
     return PolicyShape(
         spec=spec,

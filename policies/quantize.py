@@ -31,7 +31,9 @@ def quantize_convolutions(source: Path, target: Path, feeds: list[dict[str, NDAr
     Convolutions only: with every operator quantised an ACT-sized network was wrong by a tenth of
     a joint's range, with convolutions alone by 0.4 % of it.
     """
-    logging.getLogger().setLevel(logging.ERROR)
+    root = logging.getLogger()  # the quantiser's advice goes there
+    level = root.level
+    root.setLevel(logging.ERROR)
     prepared = source.with_suffix(".prepared")
     try:
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
@@ -41,4 +43,5 @@ def quantize_convolutions(source: Path, target: Path, feeds: list[dict[str, NDAr
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
         )  # fmt: skip
     finally:
+        root.setLevel(level)
         prepared.unlink(missing_ok=True)

@@ -26,7 +26,7 @@ from demoloop.policies.checkpoint import Checkpoint, shape_to_json
 from demoloop.policies.curves import plot_curves
 from demoloop.policies.errors import PolicyError
 from demoloop.policies.interrupt import noting_interrupts
-from demoloop.policies.learnable import policy_shape, proprioception_names, training_episodes
+from demoloop.policies.learnable import policy_shape, training_episodes
 from demoloop.policies.metrics import Log
 from demoloop.policies.parallel import Parallel
 from demoloop.policies.policy import Policy
@@ -92,7 +92,7 @@ class Trainer:
             "policy": config.policy,
             "sizes": config.sizes,
             "shape": shape_to_json(self.shape),
-            "proprioception_names": proprioception_names(dataset),
+            "proprioception_names": list(dataset.proprioception_names),
             "proprioception_low": seen.min(0).tolist(),
             "proprioception_high": seen.max(0).tolist(),
             "dataset_view": dataset.view_hash(),

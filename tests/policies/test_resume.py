@@ -106,6 +106,7 @@ def wait_for(process: subprocess.Popen[bytes], is_there: Callable[[], bool]) -> 
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 def test_killed_process_resumes_to_the_bit(
     config: TrainConfig, tmp_path: Path, whole: Path
@@ -121,6 +122,7 @@ def test_killed_process_resumes_to_the_bit(
     assert_same(train(replace(config, out=run, steps=STEPS, resume=True), progress=False), whole)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 def test_ctrl_c_saves_what_was_learnt_and_resumes_to_the_bit(
     config: TrainConfig, tmp_path: Path, whole: Path
