@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from demoloop.deploy.chunks import ActionChunk, ChunkExecution
 from demoloop.deploy.fit import check_fit
@@ -64,9 +65,12 @@ class SimJudge:
         robot = make_robot(self._task, seeds)
         agent = ChunkExecution(TorchPolicy(policy))
         successes = 0
-        for _ in seeds:
+        # Without a trace when it is done: it stands below the bar of the training.
+        bar = tqdm(seeds, "judge it so far", unit="episode", leave=False, position=1)
+        for _ in bar:
             run_episode(robot, agent, robot.max_steps, is_over=robot.succeeded)
             successes += robot.succeeded()
+            bar.set_postfix_str(f"{successes} succeeded")
         robot.close()
         low, high = wilson_interval(successes, len(seeds))
         return {"success": successes / len(seeds), "low": low, "high": high}
