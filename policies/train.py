@@ -166,10 +166,10 @@ class Trainer:
             for name, image in batch.images.items()
         }
         loss: Tensor = model(pixels, batch.proprioception, batch.actions, batch.is_pad)
-        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.policy.parameters(), config.gradient_clip)
         self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)  # now: the next forward pass wants the memory
         # The average forgets the random start quickly: a young average has a short memory.
         decay = min(config.ema_decay, (self.progress.step + 1) / (self.progress.step + 10))
         with torch.no_grad():
