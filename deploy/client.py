@@ -199,7 +199,7 @@ class RemotePolicy:
         if isinstance(body, Welcome):
             self._begin(message, body)
         elif isinstance(body, Fault):
-            self._take_fault(message, body)
+            self._take_fault(body)
         elif message.session != self._session:
             self.num_dropped += 1
         elif isinstance(body, ChunkBody):
@@ -226,19 +226,19 @@ class RemotePolicy:
         if progress != self._progress:
             self._progress, self._progress_at = progress, self._heard_at
 
-    def _take_fault(self, message: Message, fault: Fault) -> None:
+    def _take_fault(self, fault: Fault) -> None:
+        if fault.code == "unknown_session":
+            return  # a server that began anew; who hears no heartbeats says Hello by himself
         self.refusal = fault.text
         if fault.code == "spec_mismatch":
             raise DeployError(f"{self.endpoint}: {fault.text}")
-        if fault.code == "unknown_session" and message.session == self._session != 0:
-            self._session, self._heard_at, self._hello_at = 0, 0.0, 0.0  # greet again at once
 
     def _take_chunk(self, message: Message, body: ChunkBody) -> Arrival | None:
-        asked = self._asked.pop(message.ack_seq, None)
+        asked = self._asked.get(message.ack_seq)
         if asked is None or to_nanoseconds(asked[0]) != message.time_ns:
             self.num_dropped += 1  # a duplicate, or the answer to another episode
             return None
-        # Answers keep the order of their questions: an earlier one will not come any more.
+        # Nor will an earlier one be answered any more: answers keep the order of their questions.
         self._asked = {seq: it for seq, it in self._asked.items() if seq > message.ack_seq}
         chunk = chunk_of(message, self._spec, asked[0])
         self._heard_at = self._progress_at = time.monotonic()

@@ -158,8 +158,8 @@ class PolicyServer:
         return None
 
     def _take(self, identity: bytes, robot: _Robot, message: Message) -> None:
-        if not robot.received < message.seq <= robot.up_to or robot.is_waiting:
-            return None  # a duplicate, or sent without credit
+        if not robot.received < message.seq <= robot.up_to:
+            return None  # a duplicate, or sent without credit: there is none before the answer
         robot.received = message.seq
         try:
             observation = observation_of(message, self._policy.spec)

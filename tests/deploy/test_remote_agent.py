@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -297,11 +298,12 @@ def welcomed(liar: Liar, spec: RobotSpec) -> Iterator[RemotePolicy]:
     policy.close()
 
 
-def answer(question: Message, **changes: Any) -> Message:
-    chunk = ActionChunk(np.zeros((6, 3), np.float32), question.time_ns * 1e-9)
-    message = chunk_message(chunk, 1.0, question, seq=1)
-    fields = {name: getattr(message, name) for name in message.__dataclass_fields__}
-    return Message(**{**fields, **changes})
+STILL = np.zeros((6, 3), np.float32)
+
+
+def answer(question: Message, actions: NDArray[np.float32] = STILL, **changes: Any) -> Message:
+    message = chunk_message(ActionChunk(actions, question.time_ns * 1e-9), 1.0, question, seq=1)
+    return replace(message, **changes)
 
 
 def collect_until(policy: RemotePolicy, is_done: Callable[[], bool]) -> list[Arrival]:
@@ -342,7 +344,7 @@ def test_chunk_beyond_the_limits_is_dropped(
 ) -> None:
     assert welcomed.send(observe())
     question = liar.hear(ObservationBody)
-    liar.say(answer(question, arrays={"actions": np.full((6, 3), 9.0, np.float32)}))
+    liar.say(answer(question, np.full((6, 3), 9.0, np.float32)))
     assert not collect_until(welcomed, lambda: welcomed.num_dropped == 1)
 
 
@@ -366,6 +368,30 @@ def test_heartbeat_tells_the_server_what_was_sent_last(
     thread.start()
     collect_until(welcomed, lambda: not thread.is_alive())
     assert (heard[0].session, heard[0].seq) == (5, 1)
+
+
+def test_robot_holds_at_once_after_the_servers_goodbye(
+    liar: Liar, welcomed: RemotePolicy, observe: Observe
+) -> None:
+    steps = Steps(RemoteAgent(welcomed, silence_s=1e6), observe)
+    steps.step()
+    liar.say(answer(liar.hear(ObservationBody)))
+    steps.until("running")
+    liar.say(Message(Bye(), session=5))
+    steps.until("holding", "no sign of life")
+
+
+def test_life_without_a_new_chunk_does_not_bring_the_old_one_back(
+    liar: Liar, welcomed: RemotePolicy, observe: Observe
+) -> None:
+    long = np.linspace(0, 0.5, 1000, dtype=np.float32)[:, None].repeat(3, axis=1)  # 20 s
+    steps = Steps(RemoteAgent(welcomed, silence_s=0.3), observe)
+    steps.step()
+    liar.say(answer(liar.hear(ObservationBody), long))
+    steps.until("running")
+    held = steps.until("holding", "no sign of life")
+    liar.say(Message(Heartbeat(progress=7), session=5))
+    np.testing.assert_array_equal(steps.until("waiting"), held)
 
 
 def test_closing_says_goodbye(liar: Liar, welcomed: RemotePolicy) -> None:

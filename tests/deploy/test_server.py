@@ -43,6 +43,7 @@ class Peer:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.socket = make_socket(self._context, zmq.DEALER)
         self.socket.setsockopt(zmq.IMMEDIATE, 0)
+        self.socket.setsockopt(zmq.SNDTIMEO, 10_000)
         self.socket.connect(endpoint)
 
     def say(self, message: Message) -> None:
@@ -208,7 +209,7 @@ def test_garbage_disturbs_nobody_else(
         for turn in range(30):
             for _ in range(10):
                 parts = [rng.randbytes(rng.choice([0, 1, 36, 5000])) for _ in range(4)]
-                vandal.socket.send_multipart(parts[: rng.randint(1, 4)], zmq.NOBLOCK)
+                vandal.socket.send_multipart(parts[: rng.randint(1, 4)])
             with socket.create_connection((host, int(port))) as plain:
                 plain.sendall(b"GET / HTTP/1.1\r\n\r\n" if turn % 2 else rng.randbytes(300))
             assert policy.predict(observe(time=float(turn))).time == turn
@@ -251,6 +252,15 @@ def test_goodbye_makes_room(
         peer = connect(server)
         peer.say(Message(Bye(), peer.greet(spec)))
         eventually(lambda: server.num_robots == 0)
+
+
+def test_server_that_ends_says_goodbye(
+    serving: Serving, still: Any, spec: RobotSpec, connect: Callable[[PolicyServer], Peer]
+) -> None:
+    with serving(still) as server:
+        peer = connect(server)
+        session = peer.greet(spec)
+    assert peer.hear(Bye)[0].session == session
 
 
 class Failing:

@@ -185,6 +185,13 @@ def test_frame_that_has_not_the_bytes_of_its_shape_is_refused(shape: tuple[int, 
         decode([header, body, b"\0"])
 
 
+def test_frame_that_comes_twice_is_refused() -> None:
+    frame = frames_of({"x": np.zeros(1, np.uint8)})[0]
+    header, body = wired(Message(ObservationBody((frame, frame), {})))
+    with pytest.raises(WireError, match=r"'x' .* must come once"):
+        decode([header, body, b"\0", b"\1"])
+
+
 @pytest.mark.parametrize(
     ("position", "value", "message"),
     [
