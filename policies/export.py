@@ -187,9 +187,10 @@ def _worst_error(
 
 def _torch(onboard: Onboard, values: _Arrays) -> NDArray[np.float32]:
     batched = _batched(values)
-    images = [torch.from_numpy(batched[f"image.{n}"]) for n in onboard.policy.shape.cameras]
+    # Copies, since a recorded frame may be read-only memory, of which torch is wary.
+    images = [torch.tensor(batched[f"image.{n}"]) for n in onboard.policy.shape.cameras]
     with torch.no_grad():
-        chunk: Tensor = onboard(torch.from_numpy(batched["proprioception"]), *images)
+        chunk: Tensor = onboard(torch.tensor(batched["proprioception"]), *images)
     answer: NDArray[np.float32] = chunk[0].numpy()  # (horizon, A)
     return answer
 

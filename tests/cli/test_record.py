@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,3 +95,35 @@ def test_ctrl_c_keeps_what_is_committed(tmp_path: Path) -> None:
     dataset = open_dataset(folder)
     assert len(dataset.episodes) >= 2
     assert not dataset.missing
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--task", "juggle"], "no task 'juggle'; there are pick_place"),
+        (["--workers", "0"], "ask for at least 1"),
+        (["--episodes", "0"], "--episodes is 0; ask for at least 1"),
+        (["--seed", "17"], "seed 17 is kept for judging"),
+        (["--expert", "-1"], "--expert is -1; persons are counted from 0"),
+    ],
+)
+def test_impossible_wish_is_answered_in_a_sentence_before_anything_is_written(
+    complaint: Callable[..., str], tmp_path: Path, words: list[str], sentence: str
+) -> None:
+    assert sentence in complaint("record", "--out", tmp_path / "data", *words)
+    assert not (tmp_path / "data").exists()
+
+
+def test_file_in_the_place_of_the_dataset_is_refused(
+    complaint: Callable[..., str], tmp_path: Path
+) -> None:
+    (tmp_path / "data").write_text("precious")
+    assert str(tmp_path / "data") in complaint("record", "--out", tmp_path / "data")
+    assert (tmp_path / "data").read_text() == "precious"
+
+
+def test_another_robots_dataset_is_not_continued(
+    complaint: Callable[..., str], foreign_data: Path
+) -> None:
+    said = complaint("record", "--out", foreign_data, "--episodes", "3")
+    assert "is of another robot" in said

@@ -17,7 +17,7 @@ from demoloop.policies.export import export
 
 @dataclass(frozen=True)
 class Options:
-    """Export a trained policy to one checked ONNX file."""
+    """The file is all an onboard computer needs; one that differs from torch is not written."""
 
     run: tyro.conf.Positional[Path]
     """Run folder that `demoloop train` wrote."""
@@ -40,6 +40,7 @@ def main(options: Options) -> int:
         f"exported: {report.path}, {report.megabytes:.1f} MB, differs from torch by at most "
         f"{report.worst_error:.1e} of a joint's range"
     )
+    print(f"next: demoloop evaluate {options.path}")
     return 0
 
 

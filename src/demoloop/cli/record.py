@@ -31,7 +31,7 @@ from demoloop.sim.seeds import FIRST_TRAINING_SEED, check_training_seeds
 
 @dataclass(frozen=True)
 class Options:
-    """Record demonstrations into a dataset."""
+    """The scripted expert shows the task in simulation; Ctrl-C keeps what is recorded."""
 
     out: Path
     """Folder of the dataset; one that is there already is continued."""
@@ -72,6 +72,10 @@ def record_expert(options: Options, *, progress: bool = True) -> int:
     check_training_seeds([options.seed])
     if options.workers < 1:
         raise SimError(f"{options.workers} workers cannot record anything; ask for at least 1")
+    if options.episodes < 1:
+        raise SimError(f"--episodes is {options.episodes}; ask for at least 1")
+    if options.expert < 0:
+        raise SimError(f"--expert is {options.expert}; persons are counted from 0")
     task = find_task(options.task)
     with DatasetWriter(options.out, SO101) as writer:
         first = _next_seed(options, task.instruction) if writer.num_episodes else options.seed
