@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from demoloop.policies.cpu_layers import Linear, ReluDropout
 from demoloop.policies.errors import PolicyError
 from demoloop.policies.policy import Policy, PolicyShape, masked_l1
 
@@ -153,47 +153,6 @@ class ActPolicy(Policy):
         return self.head(self.decoder_norm(chunk))  # type: ignore[no-any-return]
 
 
-# What torch.compile makes of a linear layer on a CPU; torch has no public name for it.
-_HAS_ONEDNN = hasattr(torch.ops.mkldnn, "_linear_pointwise")
-
-
-class Linear(nn.Linear):
-    """nn.Linear that trains by oneDNN on a CPU, the same to rounding.
-
-    torch itself asks MKL, which uses half of the vector unit of an AMD core: 105 against 240
-    GFLOP/s on one core of Zen 5 for 816 tokens of 512 to 3200.
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(..., in) to (..., out)."""
-        is_training = self.training and torch.is_grad_enabled()
-        is_few = input.numel() < 64 * self.in_features  # oneDNN's gradient crawls for 8 tokens
-        if not (_HAS_ONEDNN and is_training) or is_few or input.device.type != "cpu":
-            return super().forward(input)
-        return _OneDnnLinear.apply(input, self.weight, self.bias)  # type: ignore[no-any-return, no-untyped-call]
-
-
-class _OneDnnLinear(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, tokens: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(tokens, weight)
-        return _product(tokens, weight, bias)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
-        tokens, weight = ctx.saved_tensors
-        rows = gradients[0].reshape(-1, len(weight))  # (tokens, out)
-        seen = tokens.reshape(len(rows), -1)  # (tokens, in)
-        back = _product(rows, weight.T).view_as(tokens) if ctx.needs_input_grad[0] else None
-        return back, _product(rows.T, seen.T), rows.sum(0)
-
-
-def _product(rows: Tensor, columns: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Returns rows @ columns.T + bias."""
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, columns, bias, "none", [], "")
-    return product
-
-
 class Attention(nn.Module):
     """Multi-head attention; positions are added to queries and keys, not to values, as in DETR."""
 
@@ -226,8 +185,7 @@ class Layer(nn.Module):
         self.norm_read = nn.LayerNorm(config.dim) if reads else nn.Identity()
         self.feedforward = nn.Sequential(
             Linear(config.dim, config.feedforward_dim),
-            nn.ReLU(),
-            nn.Dropout(config.dropout),
+            ReluDropout(config.dropout),
             Linear(config.feedforward_dim, config.dim),
         )
         self.norm_feedforward = nn.LayerNorm(config.dim)
