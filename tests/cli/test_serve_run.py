@@ -83,21 +83,21 @@ def test_two_processes_run_an_episode_film_it_and_report(
     server = start("serve", policy, "--bind", "tcp://127.0.0.1:*")
     endpoint = endpoint_of(server)
     film, report = tmp_path / "out" / "run.mp4", tmp_path / "out" / "run.json"
-    done = run("--server", endpoint, "--episodes", 2, "--seed", 3, "--max-seconds", 0.6,
+    done = run("--server", endpoint, "--episodes", 2, "--seed", 3, "--max-seconds", 1.2,
                "--video", film, "--report", report)  # fmt: skip
     assert done.returncode == 0, done.stderr
     said = json.loads(report.read_text())
     assert (said["task"], said["seeds"], said["policy"]) == ("pick_place", [3, 4], "policy.onnx")
-    assert [episode["num_steps"] for episode in said["episodes"]] == [15, 15]
-    assert said["num_chunks"] >= 2
-    assert said["episodes"][0]["timeline"][-1]["state"] == "running"
-    assert len(list(read_frames(film))) == 15  # every second step
-    assert "seed 4: no success after 0." in done.stdout
+    assert [episode["num_steps"] for episode in said["episodes"]] == [30, 30]
+    assert said["num_chunks"] == said["round_trip_ms"]["count"] >= 1
+    assert "running" in {stretch["state"] for stretch in said["episodes"][1]["timeline"]}
+    assert len(list(read_frames(film))) == 30  # every second step
+    assert "pick_place, seed 4: no success after " in done.stdout
 
     server.send_signal(signal.SIGTERM)
     out, err = server.communicate(timeout=30)
     assert (server.returncode, err) == (0, "")
-    assert f"stopped after {said['num_chunks']} chunks" in out
+    assert re.search(r"stopped after \d+ chunks\n$", out)
 
 
 def test_ctrl_c_ends_a_run_and_keeps_its_report(policy: Path, start: Start, tmp_path: Path) -> None:

@@ -162,10 +162,16 @@ def test_stale_chunk_is_not_executed(
         start = agent.decide(observe(time=10.0))
         eventually(lambda: gated.num_begun == 1)
         gated.gate.set()
-        eventually(lambda: agent.decide(observe(time=10.3, positions=AFTER)) is not None
-                   and agent.num_stale == 1)  # fmt: skip
+        targets: list[NDArray[np.float32]] = []
+
+        def is_stale_chunk_here() -> bool:
+            targets.append(agent.decide(observe(time=10.3, positions=AFTER)))
+            return agent.num_stale == 1
+
+        eventually(is_stale_chunk_here)
         assert agent.state == "waiting"
-        np.testing.assert_array_equal(agent.decide(observe(time=10.3, positions=AFTER)), start)
+        for target in targets:
+            np.testing.assert_array_equal(target, start)
 
 
 def test_exhausted_chunk_is_held_at_its_end(
@@ -204,8 +210,12 @@ def test_answer_for_the_last_episode_is_not_used_in_this_one(
         agent.reset()
         gated.gate.set()
         # The clock of a simulation begins again: by its time alone the old answer would fit.
-        eventually(lambda: agent.decide(observe(time=0.02, positions=AFTER)) is not None
-                   and agent.state == "running")  # fmt: skip
+
+        def is_running() -> bool:
+            agent.decide(observe(time=0.02, positions=AFTER))
+            return agent.state == "running"
+
+        eventually(is_running)
         assert used == [0.02]
         assert policy.num_dropped == 1
 

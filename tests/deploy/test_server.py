@@ -224,7 +224,8 @@ def test_another_robots_policy_is_refused_in_one_sentence(
     with (
         serving(still, name="policy.onnx") as server,
         pytest.raises(
-            DeployError, match=r"policy\.onnx does not fit .* lift: high 1\.5, the robot has 1\.4"
+            DeployError,
+            match=r"^tcp:\S+: .*policy\.onnx does not fit .* lift: high 1\.5, the robot has 1\.4",
         ) as refusal,
     ):
         RemotePolicy(server.endpoint, other_spec).connect()
