@@ -1,6 +1,6 @@
 """A humanoid's real recordings through the whole stack: load, train, export, open-loop error.
 
-    python benchmarks/g1.py --data FOLDER [--steps 1500] [--policy chunk] [--held-out 1]
+    python benchmarks/g1.py --data FOLDER [--steps 600] [--policy chunk] [--held-out 1]
 
 FOLDER is a LeRobot v2.1 dataset of the Unitree G1 (26 joints, one 480 x 640 camera in AV1) of
 which two of a hundred episodes are there: one is trained on, one held out. It is copied first, for
@@ -41,7 +41,7 @@ def main() -> None:
     """Prints one RESULT line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--policy", default="chunk")
     parser.add_argument("--held-out", type=int, default=1, help="counted among those present")
     parser.add_argument("--out", type=Path, help="keep what is made here")
