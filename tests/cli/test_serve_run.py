@@ -15,6 +15,7 @@ from types import ModuleType
 
 import pytest
 
+from demoloop.__main__ import main
 from demoloop.robot.arms.so101 import SO101
 from demoloop.robot.video import read_frames
 
@@ -152,21 +153,21 @@ def test_another_robots_policy_is_one_sentence_and_exit_code_2(
     ("words", "message"),
     [
         (["--task", "juggle"], "no task 'juggle'; there are pick_place"),
-        (["--episodes", 0], "--episodes is 0; ask for at least 1"),
-        (["--max-seconds", -1], "--max-seconds is -1"),
+        (["--episodes", "0"], "--episodes is 0; ask for at least 1"),
+        (["--max-seconds", "-1"], "--max-seconds is -1"),
         (["--max-seconds", "nan"], "--max-seconds is nan"),
-        (["--replan-every", 0], "--replan-every is 0"),
+        (["--replan-every", "0"], "--replan-every is 0"),
         (["--server", "tcp://10.0.0.7:5555"], "reachable from other computers"),
         (["--report", "."], "is a folder; name the file"),
     ],
 )
 def test_bad_options_of_run_are_one_sentence_and_exit_code_2(
-    words: list[object], message: str
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = run(*words)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert main(["run", *words]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
 
 
 def test_policy_that_is_not_there_is_one_sentence_and_exit_code_2(

@@ -19,6 +19,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from demoloop.deploy import ActionChunk, Predictor
+from demoloop.deploy.remote_agent import RemoteAgent
 from demoloop.deploy.server import PolicyServer
 from demoloop.robot import Action, CameraSpec, JointSpec, Observation, RobotSpec
 from demoloop.robot.card import CARD_KEY, ParityProbe, PolicyCard, probe_input, seal
@@ -281,3 +282,33 @@ def eventually() -> Callable[[Callable[[], object]], None]:
             time.sleep(0.005)
 
     return wait
+
+
+class Steps:
+    """Takes a robot's steps one by one and keeps the targets."""
+
+    def __init__(self, agent: RemoteAgent, observe: Callable[..., Observation]) -> None:
+        self.agent = agent
+        self.positions = (0.1, 0.2, 0.3)
+        self.targets: list[Action] = []
+        self._observe = observe
+
+    def step(self) -> Action:
+        seen = self._observe(time=time.monotonic(), positions=self.positions)
+        self.targets.append(self.agent.decide(seen).copy())
+        time.sleep(0.005)
+        return self.targets[-1]
+
+    def until(self, state: str, reason: str = "") -> Action:
+        """Steps until the agent is in a state; returns the target of that step."""
+        deadline = time.monotonic() + 10.0
+        while True:
+            target = self.step()
+            if self.agent.state == state and reason in self.agent.reason:
+                return target
+            assert time.monotonic() < deadline, f"{self.agent.state}: {self.agent.reason}"
+
+
+@pytest.fixture
+def make_steps(observe: Callable[..., Observation]) -> Callable[[RemoteAgent], Steps]:
+    return lambda agent: Steps(agent, observe)
