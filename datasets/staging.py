@@ -65,6 +65,7 @@ def stage_episode(root: Path, episode: Episode) -> StagedEpisode:
                 camera.width,
                 crf=layout.CRF,
                 pixel_format=layout.PIXEL_FORMAT,
+                keyframe_every=layout.KEYFRAME_EVERY,
             ) as video:
                 for image in images:
                     video.add(image)

@@ -26,7 +26,8 @@ PixelFormat = Literal["yuv420p", "yuv444p"]
 CRF = 18
 """For people to watch: 1.0-1.6 kB per frame of 96 px. Datasets are written finer."""
 
-KEYFRAME_EVERY = 2  # frames: a random read decodes at most two
+KEYFRAME_EVERY = 24
+"""Frames; for people, who watch from the start. Datasets are read at random and have more."""
 
 
 class VideoError(RobotError):
@@ -50,10 +51,12 @@ class VideoWriter:
         *,
         crf: int = CRF,
         pixel_format: PixelFormat = "yuv420p",
+        keyframe_every: int = KEYFRAME_EVERY,
     ) -> None:
         self._path, self._fps, self._crf = Path(path), fps, crf
         self._shape = (height, width, 3)
         self._pixel_format = pixel_format
+        self._keyframe_every = keyframe_every
         self._count = 0
         self._container: av.container.OutputContainer | None = None
         self._stream: av.video.stream.VideoStream | None = None
@@ -74,7 +77,11 @@ class VideoWriter:
         stream = self._container.add_stream(
             "libx264",
             rate=self._fps,
-            options={"crf": str(self._crf), "preset": "ultrafast", "g": str(KEYFRAME_EVERY)},
+            options={
+                "crf": str(self._crf),
+                "preset": "ultrafast",
+                "g": str(self._keyframe_every),
+            },
         )
         stream.height, stream.width, stream.pix_fmt = height, width, self._pixel_format
         stream.codec_context.time_base = Fraction(1, self._fps)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -39,6 +40,13 @@ def test_every_frame_reads_back_at_its_step(
         for c, camera in enumerate(("front", "wrist")):
             found = [numbers(frame, c) for frame in dataset.frames(i, camera)]
             assert found == [100 * seed + t for t in range(steps)]
+
+
+def test_a_random_read_decodes_at_most_two_frames(root: Path) -> None:
+    for path in (root / "videos").rglob("*.mp4"):
+        with av.open(str(path)) as container:
+            keys = [frame.key_frame for frame in container.decode(video=0)]
+        assert keys[::2] == [True] * len(keys[::2])
 
 
 def test_an_unjudged_episode_stays_unjudged(

@@ -50,10 +50,14 @@ def test_frame_i_is_shown_at_exactly_i_over_fps(video: Path) -> None:
     assert times == [Fraction(i, 30) for i in range(25)]
 
 
-def test_every_second_frame_is_a_key_frame(video: Path) -> None:
-    with av.open(str(video)) as container:
+@pytest.mark.parametrize("every", [1, 2, 10])
+def test_key_frames_come_as_often_as_asked(tmp_path: Path, every: int) -> None:
+    with VideoWriter(tmp_path / "a.mp4", 30, 32, 48, keyframe_every=every) as writer:
+        for i in range(25):
+            writer.add(scene(i))
+    with av.open(str(tmp_path / "a.mp4")) as container:
         keys = [frame.key_frame for frame in container.decode(video=0)]
-    assert keys == [True, False] * 12 + [True]
+    assert keys == [i % every == 0 for i in range(25)]
 
 
 def test_the_index_stands_before_the_pictures(video: Path) -> None:

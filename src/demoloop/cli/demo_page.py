@@ -40,7 +40,7 @@ def write_page(story: Story) -> Path:
     low, high = judged.interval
     values = {
         "task": escape(story.task.name),
-        "instruction": escape(story.task.instruction),
+        "instruction": escape(story.task.instruction.rstrip(".")),
         "num_demonstrations": story.num_demonstrations,
         "train_minutes": f"{training['seconds'] / 60:.1f}",
         "train_frames": f"{training['samples']:,}",
