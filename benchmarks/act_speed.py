@@ -2,17 +2,9 @@
 
     python benchmarks/act_speed.py [--threads 1 2] [--rounds 6] [--steps 3] [--venv FOLDER]
 
-The same in both: ResNet-18 of width 64 shared by two cameras of 96 x 96 px, transformers of width
-512 with 8 heads and feed-forward 3200, 4 encoder, 1 decoder and 4 VAE encoder layers, latent 32,
-dropout 0.1, chunk 100, 6 joints, batch 8, float32, L1 plus 10 times the divergence, AdamW,
-gradients clipped at norm 10, one ready batch of uint8 pictures used again and again (no loader).
-Not the same: lerobot freezes its batch normalisation and has a learning rate of its own for the
-ResNet, ours has neither; each has the torch it asks for. `demoloop_as_trained` adds what
-`demoloop train` does beyond that: augmented pictures and the averaged weights.
-
 Each is one process that waits while the others work; a round is a few steps of each. Trust
-cpu_s_per_step: seconds of all threads, hardly touched by what else the machine does. Prints one
-RESULT line per contestant and one per thread count with the ratios.
+cpu_s_per_step: seconds of all threads, hardly touched by what else the machine does. Prints what
+is the same and what is not, one RESULT line per contestant, and one per thread count with ratios.
 """
 
 from __future__ import annotations
@@ -28,6 +20,16 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+CONDITIONS = """\
+The same in both: ResNet-18 of width 64 shared by two cameras of 96 x 96 px, transformers of width
+512 with 8 heads and feed-forward 3200, 4 encoder, 1 decoder and 4 VAE encoder layers, latent 32,
+dropout 0.1, chunk 100, 6 joints, batch 8, float32, L1 plus 10 times the divergence, AdamW at 1e-5,
+gradients clipped at norm 10, one ready batch of uint8 pictures used again and again (no loader).
+Not the same: each has the torch it asks for (lerobot's is a CUDA build, used on the CPU); lerobot
+freezes its batch normalisation, ours scales its branches (SkipInit); ours multiplies by oneDNN,
+has the fused AdamW, and leaves out tokens whose value nobody reads. peak_mb counts everything,
+imports_mb is what was there before the network. `demoloop_as_trained` adds what `demoloop train`
+does beyond that: augmented pictures and the averaged weights."""
 BATCH, CHUNK, JOINTS, PIXELS, CAMERAS = 8, 100, 6, 96, ("front", "wrist")
 LEARNING_RATE, CLIP = 1e-5, 10.0
 CONTESTANTS = ("lerobot", "demoloop", "demoloop_as_trained")
@@ -167,6 +169,7 @@ def contest(name: str, threads: int) -> None:
         if name == "lerobot"
         else demoloop_step(as_trained=name == "demoloop_as_trained")
     )
+    loss = float("nan")
     for _ in range(WARM_UP):
         loss = step()
     hello = {"parameters_m": round(parameters / 1e6, 2), "torch": torch.__version__}
@@ -252,6 +255,7 @@ def main() -> None:
     if options.inside is not None:
         contest(options.inside, options.threads[0])
         return
+    print(CONDITIONS, flush=True)
     theirs = install(options.venv)
     for threads in options.threads:
         pythons = {name: theirs if name == "lerobot" else sys.executable for name in CONTESTANTS}
