@@ -48,6 +48,8 @@ class Options:
     """How long to train."""
     episodes: int = 100
     """How many the policy is judged by, each with a seed that training never saw."""
+    curve_episodes: int = 20
+    """How many each of the four points of the success curve is tried on; 0 leaves it out."""
     live_episodes: int = 3
     """How many it then does in real time, with the policy in another process."""
     seed: int = 0
@@ -82,9 +84,9 @@ def main(options: Options) -> int:
                 out=out / "policy",
                 budget_minutes=options.budget_minutes,
                 seed=options.seed,
-                num_judgements=4,
+                num_judgements=4 if options.curve_episodes else 0,
             ),
-            SimJudge(options.task, 20),
+            SimJudge(options.task, options.curve_episodes) if options.curve_episodes else None,
         )
 
     policy = out / "policy.onnx"
