@@ -37,6 +37,8 @@ class VideoError(RobotError):
 class VideoWriter:
     """Writes frames at a constant rate: frame i is shown at exactly i / fps seconds.
 
+    A file that was there before is replaced when the new one is whole, and not touched before.
+
     `yuv420p` plays in every browser but halves the resolution of the colours, which costs a
     small picture more than compression does: a 96 px render comes back with 30-32 dB, however
     low the crf. `yuv444p` keeps them (38-44 dB at crf 18); datasets are written so.
@@ -54,6 +56,7 @@ class VideoWriter:
         keyframe_every: int = KEYFRAME_EVERY,
     ) -> None:
         self._path, self._fps, self._crf = Path(path), fps, crf
+        self._partial = self._path.with_name(self._path.name + ".partial")
         self._shape = (height, width, 3)
         self._pixel_format = pixel_format
         self._keyframe_every = keyframe_every
@@ -62,9 +65,11 @@ class VideoWriter:
         self._stream: av.video.stream.VideoStream | None = None
 
     def __enter__(self) -> VideoWriter:
-        """Opens the file; raises VideoError when the size cannot be encoded."""
+        """Opens the file; raises VideoError when it cannot be one, or the size not be encoded."""
         import av
 
+        if self._path.exists() and not self._path.is_file():
+            raise VideoError(f"{self._path} is a folder or a device; name the MP4 file to write")
         height, width, _ = self._shape
         if self._pixel_format == "yuv420p" and (height % 2 or width % 2):
             raise VideoError(
@@ -72,7 +77,7 @@ class VideoWriter:
                 f"{height}x{width}; crop one row or column, or write yuv444p"
             )
         self._container = av.open(
-            str(self._path), "w", format="mp4", options={"movflags": "faststart"}
+            str(self._partial), "w", format="mp4", options={"movflags": "faststart"}
         )
         stream = self._container.add_stream(
             "libx264",
@@ -127,13 +132,14 @@ class VideoWriter:
                 container.mux(stream.encode())
                 is_whole = True
             container.close()
+            if is_whole:
+                self._partial.replace(self._path)
         except OSError as error:
             is_whole = False
             if kind is None:
                 raise self._unwritable(error) from error
         finally:
-            if not is_whole:
-                self._path.unlink(missing_ok=True)
+            self._partial.unlink(missing_ok=True)
         if kind is None and not is_whole:
             raise VideoError(f"{self._path.name}: a video needs at least one frame")
 

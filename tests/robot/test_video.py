@@ -109,6 +109,22 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         writer.add(scene(0))
 
 
+def test_a_film_that_fails_leaves_the_one_before_it(video: Path) -> None:
+    before = video.read_bytes()
+    with pytest.raises(VideoError, match="frame 1 is uint8"), VideoWriter(video, 30, 32, 48) as w:
+        w.add(scene(0))
+        w.add(scene(1)[:16])
+    assert video.read_bytes() == before
+    assert list(video.parent.iterdir()) == [video]
+
+
+def test_what_is_no_file_is_refused_and_left(tmp_path: Path) -> None:
+    with pytest.raises(VideoError, match="is a folder or a device"):
+        VideoWriter(tmp_path, 30, 32, 48).__enter__()
+    with pytest.raises(VideoError, match="is a folder or a device"):
+        VideoWriter(Path("/dev/null"), 30, 32, 48).__enter__()
+
+
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
