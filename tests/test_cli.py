@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 ECHO = """
+import errno
 from dataclasses import dataclass
 from demoloop.robot import DemoloopError
 
@@ -40,6 +41,10 @@ def main(options):
         raise ModuleNotFoundError("No module named 'demoloop.lost'", name="demoloop.lost")
     if options.code == 102:
         raise BrokenPipeError("some worker died")
+    if options.code == 103:
+        raise OSError(errno.ENOSPC, "No space left on device", "runs/curves.png")
+    if options.code == 104:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
     print("done")
     return options.code
 """
@@ -172,6 +177,20 @@ def test_mistake_is_one_line_on_stderr_and_exit_code_2(
 ) -> None:
     assert main(["echo", "--code", "99"], verbs) == 2
     assert capsys.readouterr() == ("", "demoloop: arm is unplugged; plug it in\n")
+
+
+def test_full_disk_is_one_line_on_stderr_and_exit_code_2_wherever_it_is_met(
+    verbs: dict[str, Verb], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["echo", "--code", "103"], verbs) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("demoloop: runs/curves.png: No space left on device; make room")
+    assert said.count("\n") == 1
+
+
+def test_fault_of_the_system_that_nobody_foresaw_is_not_hidden(verbs: dict[str, Verb]) -> None:
+    with pytest.raises(OSError, match="not connected"):
+        main(["echo", "--code", "104"], verbs)
 
 
 def test_missing_package_is_answered_with_the_extra_to_install(

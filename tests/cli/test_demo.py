@@ -98,6 +98,14 @@ def test_the_live_run_is_a_robot_that_follows_a_served_policy(demo: Path) -> Non
     [
         (["--task", "juggle"], "no task 'juggle'"),
         (["--out", "a-file"], "a-file cannot be a folder"),
+        (["--demonstrations", "0"], "--demonstrations is 0"),
+        (["--episodes", "-1"], "--episodes is -1"),
+        (["--episodes", "4001"], "--episodes is 4001"),
+        (["--live-episodes", "0"], "--live-episodes is 0"),
+        (["--workers", "0"], "--workers is 0"),
+        (["--curve-episodes", "5001"], "--curve-episodes is 5001"),
+        (["--budget-minutes", "nan"], "--budget-minutes is nan"),
+        (["--seed", "-1"], "--seed -1"),
     ],
 )
 def test_bad_input_is_answered_before_anything_is_made(

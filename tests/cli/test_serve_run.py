@@ -13,11 +13,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from demoloop.__main__ import main
+from demoloop.cli import run as run_verb
 from demoloop.robot.arms.so101 import SO101
 from demoloop.robot.video import read_frames
+from demoloop.sim import make_robot
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 
@@ -101,6 +104,19 @@ def test_two_processes_run_an_episode_film_it_and_report(
     assert re.search(r"stopped after \d+ chunks\n$", out)
 
 
+def test_film_shows_each_world_as_it_was_whatever_came_after(tmp_path: Path) -> None:
+    # Of push: its outline is moved by no force, so it does not stand among the joints.
+    robot = make_robot("push", [1, 2])
+    film = run_verb._Film(robot)
+    robot.reset()
+    film(robot.observe(), np.zeros(6, np.float32))
+    film.write(tmp_path / "at_once.mp4")
+    robot.reset()
+    film.write(tmp_path / "later.mp4")
+    robot.close()
+    assert (tmp_path / "at_once.mp4").read_bytes() == (tmp_path / "later.mp4").read_bytes()
+
+
 def test_ctrl_c_ends_a_run_and_keeps_its_report(policy: Path, start: Start, tmp_path: Path) -> None:
     endpoint = endpoint_of(start("serve", policy, "--bind", "tcp://127.0.0.1:*"))
     report = tmp_path / "run.json"
@@ -157,6 +173,8 @@ def test_another_robots_policy_is_one_sentence_and_exit_code_2(
         (["--max-seconds", "-1"], "--max-seconds is -1"),
         (["--max-seconds", "nan"], "--max-seconds is nan"),
         (["--replan-every", "0"], "--replan-every is 0"),
+        (["--seed", "-1"], "--seed is -1"),
+        (["--timeout-s", "nan"], "--timeout-s is nan"),
         (["--server", "tcp://10.0.0.7:5555"], "reachable from other computers"),
         (["--report", "."], "is a folder; name the file"),
     ],

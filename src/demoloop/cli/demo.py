@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import threading
@@ -25,7 +26,7 @@ from demoloop.sim.evaluate import evaluate
 from demoloop.sim.film import Film
 from demoloop.sim.make import find_task, make_robot
 from demoloop.sim.randomize import Disturbance
-from demoloop.sim.seeds import EVALUATION_SEEDS, FIRST_TRAINING_SEED
+from demoloop.sim.seeds import EVALUATION_SEEDS, FIRST_TRAINING_SEED, VALIDATION_SEEDS
 
 _LIVE_SEED = EVALUATION_SEEDS[4000]  # worlds that neither training nor judging has seen
 _PATIENCE_S = 60.0  # for the server to start on a machine that is busy
@@ -60,7 +61,7 @@ class Options:
 
 def main(options: Options) -> int:
     """Runs the loop and writes the page; exit code 0."""
-    find_task(options.task)
+    _check(options)
     out = options.out
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -83,6 +84,7 @@ def main(options: Options) -> int:
                 data=dataset,
                 out=out / "policy",
                 budget_minutes=options.budget_minutes,
+                max_episodes=options.demonstrations,  # a dataset used again may hold more
                 seed=options.seed,
                 num_judgements=4 if options.curve_episodes else 0,
             ),
@@ -125,6 +127,30 @@ def main(options: Options) -> int:
     return 0
 
 
+def _check(options: Options) -> None:
+    """Refuses now what a later stage would refuse after minutes of work."""
+    find_task(options.task)
+    for name in ("demonstrations", "episodes", "live_episodes", "workers"):
+        if getattr(options, name) < 1:
+            raise DeployError(
+                f"--{name.replace('_', '-')} is {getattr(options, name)}; ask for at least 1"
+            )
+    if options.episodes > _LIVE_SEED:
+        raise DeployError(
+            f"--episodes is {options.episodes}; seeds from {_LIVE_SEED} on are kept for the live "
+            f"run, ask for at most {_LIVE_SEED}"
+        )
+    if not 0 < options.budget_minutes < math.inf or options.seed < 0:
+        raise DeployError(
+            f"--budget-minutes is {options.budget_minutes} and --seed {options.seed}; "
+            "training needs some time and a seed from 0 up"
+        )
+    if not 0 <= options.curve_episodes <= len(VALIDATION_SEEDS):
+        raise DeployError(
+            f"--curve-episodes is {options.curve_episodes}; it must be 0 to {len(VALIDATION_SEEDS)}"
+        )
+
+
 @dataclass
 class _Stages:
     """Says which stage begins and notes how long each took."""
@@ -142,7 +168,7 @@ class _Stages:
 
 
 def _film_demonstration(task: str, path: Path) -> None:
-    """Films the first of the recorded demonstrations: the same seed is the same episode."""
+    """Films the demonstration of the first seed: the same seed is the same episode."""
     robot = make_robot(task, [FIRST_TRAINING_SEED], disturbance=Disturbance())
     try:
         with Film(robot, path, 480, shadows=True) as film:

@@ -91,10 +91,6 @@ def _last_training_line(metrics: Path) -> dict[str, float]:
     return {"seconds": seconds, "samples": round(samples), "waited": waited}
 
 
-def _seconds(value: float | None) -> str:
-    return "none" if value is None else f"{value:.1f}"
-
-
 def _data_url(path: Path, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
 

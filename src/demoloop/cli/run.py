@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +76,10 @@ def _check(options: Options) -> None:
     """Refuses here what would else come to light after the run, or look like one that failed."""
     if options.episodes < 1:
         raise DeployError(f"--episodes is {options.episodes}; ask for at least 1")
+    if options.seed < 0:
+        raise DeployError(f"--seed is {options.seed}; worlds are counted from 0")
+    if not 0 < options.timeout_s < float("inf"):
+        raise DeployError(f"--timeout-s is {options.timeout_s}; a server needs some time to answer")
     if options.max_seconds is not None and not 0 < options.max_seconds < float("inf"):
         raise DeployError(f"--max-seconds is {options.max_seconds}; an episode needs some time")
     if options.replan_every < 1:
@@ -141,16 +145,27 @@ def _simulated(options: Options) -> _Setup:
     return _Setup(robot, max(1, max_steps), robot.succeeded, film)
 
 
+class _Moment(NamedTuple):
+    """Where everything was at one step."""
+
+    qpos: NDArray[np.float64]  # joints and free bodies
+    mocap_pos: NDArray[np.float64]  # (n, 3) m: what no force moves, such as the outline of push
+    mocap_quat: NDArray[np.float64]  # (n, 4) wxyz
+    action: Action
+
+
 @dataclass
 class _Film:
     """Notes where everything is at each step, and renders that when there is time."""
 
     robot: SimRobot
-    steps: list[tuple[NDArray[np.float64], Action]] = field(default_factory=list)  # (qpos, sent)
+    steps: list[_Moment] = field(default_factory=list)
 
     def __call__(self, observation: Observation, action: Action) -> None:
         """Listens to one step."""
-        self.steps.append((self.robot.data.qpos.copy(), action))
+        data = self.robot.data
+        placed = (data.mocap_pos.copy(), data.mocap_quat.copy())
+        self.steps.append(_Moment(data.qpos.copy(), *placed, action))
 
     def write(self, path: Path) -> None:
         """Films all steps as if they happened now."""
@@ -160,7 +175,9 @@ class _Film:
 
         path.parent.mkdir(parents=True, exist_ok=True)
         with Film(self.robot, path, 480, shadows=True) as film:
-            for qpos, action in self.steps:
-                self.robot.data.qpos[:] = qpos
-                mujoco.mj_forward(self.robot.model, self.robot.data)
-                film(self.robot.observe(), action)
+            data = self.robot.data
+            for moment in self.steps:
+                data.qpos[:] = moment.qpos
+                data.mocap_pos[:], data.mocap_quat[:] = moment.mocap_pos, moment.mocap_quat
+                mujoco.mj_forward(self.robot.model, data)
+                film(self.robot.observe(), moment.action)
