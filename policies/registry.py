@@ -10,8 +10,6 @@ from demoloop.policies.chunk import ChunkConfig, ChunkPolicy
 from demoloop.policies.errors import PolicyError
 from demoloop.policies.policy import Policy, PolicyShape
 
-PolicyConfig = ChunkConfig | ActConfig
-
 
 @dataclass(frozen=True)
 class PolicyKind:

@@ -121,14 +121,17 @@ class Trainer:
         )  # fmt: skip
         with self.sampler, bar, noting_interrupts() as interrupted:
             while True:
-                if interrupted.is_set():
+                # One number says both, so that all processes stop before the same step.
+                fraction = self.parallel.agree(
+                    math.inf if interrupted.is_set() else self.progress.fraction(config)
+                )
+                if fraction == math.inf:
                     if is_first:
                         self.save()
                         bar.write(
                             f"saved at step {self.progress.step}; --resume goes on", sys.stderr
                         )
                     raise KeyboardInterrupt
-                fraction = self.parallel.agree(self.progress.fraction(config))
                 if fraction >= 1:
                     break
                 began = time.perf_counter()

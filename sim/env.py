@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from demoloop.robot import Action, Observation, check_action
 from demoloop.sim.errors import SimError
 from demoloop.sim.make import make_robot
+from demoloop.sim.randomize import Randomization
 from demoloop.sim.tasks import TASKS
 
 _RENDER_SIZE = (240, 320)  # px
@@ -48,12 +49,18 @@ class TaskEnv(gymnasium.Env[Values, Action]):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 25}  # noqa: RUF012 - Gymnasium's own
 
-    def __init__(self, task: str, render_mode: str | None = None) -> None:
+    def __init__(
+        self,
+        task: str,
+        render_mode: str | None = None,
+        randomization: Randomization | None = None,
+    ) -> None:
         """Builds the world.
 
         Args:
             task: Name of the task.
             render_mode: "rgb_array" for `render` to return what a spectator sees.
+            randomization: How much the world differs from episode to episode.
 
         Raises:
             SimError: There is no such task or render mode.
@@ -61,7 +68,7 @@ class TaskEnv(gymnasium.Env[Values, Action]):
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise SimError(f"{task} renders in mode 'rgb_array', not {render_mode!r}")
         self._seed = _NextSeed()
-        self._robot = make_robot(task, self._seed)
+        self._robot = make_robot(task, self._seed, randomization=randomization)
         self.render_mode = render_mode
         self._num_steps = 0
         spec = self._robot.spec

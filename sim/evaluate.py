@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,9 +17,10 @@ import numpy as np
 from tqdm import tqdm
 
 from demoloop.robot import Agent, OnStep, run_episode
-from demoloop.sim.errors import SimError
+from demoloop.sim.errors import DEAD_WORKER, SimError
 from demoloop.sim.film import Film
 from demoloop.sim.make import find_task, make_robot
+from demoloop.sim.randomize import Randomization
 from demoloop.sim.robot import SimRobot
 from demoloop.sim.seeds import check_evaluation_seeds
 
@@ -45,6 +47,7 @@ class Evaluation:
 
     task: str
     episodes: tuple[EpisodeResult, ...]
+    randomization: Randomization | None = None  # how much the worlds differed
 
     @property
     def num_successes(self) -> int:
@@ -67,8 +70,9 @@ class Evaluation:
         low, high = self.interval
         seeds = [episode.seed for episode in self.episodes]
         time = "" if self.median_seconds is None else f", median {self.median_seconds:.1f} s"
+        where = " in randomised worlds" if self.randomization else ""
         return (
-            f"{self.task}: {self.num_successes} of {len(seeds)} succeeded "
+            f"{self.task}: {self.num_successes} of {len(seeds)} succeeded{where} "
             f"(95 % interval {100 * low:.0f} to {100 * high:.0f} %, "
             f"seeds {min(seeds)} to {max(seeds)}{time})"
         )
@@ -78,6 +82,7 @@ class Evaluation:
         low, high = self.interval
         value = {
             "task": self.task,
+            "randomization": asdict(self.randomization) if self.randomization else None,
             "successes": self.num_successes,
             "episodes": len(self.episodes),
             "interval": [low, high],
@@ -109,6 +114,7 @@ def evaluate(
     workers: int = 2,
     folder: Path | None = None,
     video: bool = True,
+    randomization: Randomization | None = None,
     progress: bool = True,
 ) -> Evaluation:
     """Runs one episode per seed and returns what came of each.
@@ -120,10 +126,11 @@ def evaluate(
         workers: Processes side by side; the results do not depend on it.
         folder: Where to write `evaluation.json` and the videos, failures first.
         video: Films every episode, at some 2 ms of CPU per control step.
+        randomization: How much the worlds differ; None for the plain one.
         progress: Shows a bar.
 
     Raises:
-        SimError: There is no such task or no seed, or a seed belongs to training.
+        SimError: There is no such task or no seed, a seed belongs to training, or a worker died.
     """
     check_evaluation_seeds(seeds)
     if workers < 1:
@@ -142,17 +149,22 @@ def evaluate(
     context = get_context("spawn")
     bar = tqdm(total=len(seeds), desc=f"evaluate {task}", unit="episode", disable=not progress)
     with bar, ProcessPoolExecutor(workers, context, initializer=_one_thread_each) as pool:
-        jobs = [pool.submit(_run_share, task, make_agent, share, films) for share in shares]
         try:
+            jobs = [
+                pool.submit(_run_share, task, make_agent, share, films, randomization)
+                for share in shares
+            ]
             for job in as_completed(jobs):
                 results += job.result()
                 bar.update(len(results) - bar.n)
                 bar.set_postfix_str(f"{sum(r.success for r in results)} succeeded")
+        except BrokenProcessPool as error:
+            raise SimError(DEAD_WORKER) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     results.sort(key=lambda result: result.seed)
-    evaluation = Evaluation(task, tuple(results))
+    evaluation = Evaluation(task, tuple(results), randomization)
     if folder is not None:
         evaluation.save(folder / "evaluation.json")
     return evaluation
@@ -164,9 +176,13 @@ def _one_thread_each() -> None:
 
 
 def _run_share(
-    task: str, make_agent: MakeAgent, seeds: list[int], films: Path | None
+    task: str,
+    make_agent: MakeAgent,
+    seeds: list[int],
+    films: Path | None,
+    randomization: Randomization | None = None,
 ) -> list[EpisodeResult]:
-    robot = make_robot(task, seeds)
+    robot = make_robot(task, seeds, randomization=randomization)
     try:
         agent = make_agent(robot)
         if films is None:

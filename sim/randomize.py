@@ -25,6 +25,19 @@ class Randomization:
     delay_steps: int = 0  # commands arrive up to this many control steps late
 
 
+MODERATE = Randomization(
+    colour=0.1,
+    light=0.3,
+    camera_m=0.005,
+    camera_rad=0.02,
+    friction=0.3,
+    servo_gain=0.15,
+    delay_steps=1,
+)
+"""As another table, lamp and arm of the same make might be; what --randomize asks for. Nudged as
+well, the experts solved pick_place and stack 25 times of 25 and push 23 times."""
+
+
 class Randomizer:
     """Redraws a model's looks and physics from the values it was compiled with."""
 

@@ -53,7 +53,6 @@ class SimRobot:
         self._substeps = round(1.0 / (spec.control_hz * self.model.opt.timestep))
         self._randomizer = Randomizer(self.model, randomization or Randomization())
         self._disturbance = disturbance
-        self._rng = np.random.default_rng()
         self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
         self._solved_steps = 0
         self._pending: list[NDArray[np.float64]] = []
@@ -74,9 +73,10 @@ class SimRobot:
             self.seed = int(next(self._seeds))
         except StopIteration:
             raise SimError(f"{self.task.name}: no seed left; hand over one per episode") from None
-        rng = self._rng = np.random.default_rng(self.seed)
+        rng = np.random.default_rng(self.seed)
         mujoco.mj_resetData(self.model, self.data)
-        delay_steps = self._randomizer.apply(rng)
+        # A stream of its own: where things lie must not change with what they look like.
+        delay_steps = self._randomizer.apply(np.random.default_rng((self.seed, 9)))
         self.task.place(self.model, self.data, rng)
         home = HOME + rng.uniform(-0.05, 0.05, 6)
         self.data.qpos[:6] = home

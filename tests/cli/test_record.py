@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from demoloop.cli.record import Options, record_expert
@@ -54,6 +55,19 @@ def test_demonstrations_are_successes_in_the_order_of_training_seeds(
     assert seeds == sorted(set(seeds))
     assert min(seeds) >= FIRST_TRAINING_SEED
     assert all(episode.success for episode in episodes)
+
+
+def test_randomised_demonstrations_are_other_pictures_of_the_same_places(
+    four: tuple[Path, str], tmp_path: Path
+) -> None:
+    options = Options(tmp_path / "random", task="stack", episodes=1, randomize=True)
+    assert record_expert(options, progress=False) == 1
+    plain, other = (open_dataset(folder).episode(0) for folder in (four[0], options.out))
+    assert plain.seed == other.seed
+    # rad and rad/s: under its weight an arm of another servo gain settles elsewhere.
+    np.testing.assert_allclose(plain.proprioception[0], other.proprioception[0], atol=0.02)
+    difference = plain.images["front"][0].astype(float) - other.images["front"][0]
+    assert np.abs(difference).mean() > 2  # far beyond what the video costs
 
 
 def test_nothing_but_the_dataset_is_left_in_the_folder(four: tuple[Path, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -12,12 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from demoloop.datasets import Batch
+from demoloop.datasets import Batch, open_cache, open_dataset
 from demoloop.policies import PolicyError
 from demoloop.policies.augment import AugmentConfig
 from demoloop.policies.checkpoint import Checkpoint
 from demoloop.policies.parallel import Parallel
-from demoloop.policies.train import train
+from demoloop.policies.train import Trainer, train
 from demoloop.policies.train_config import TrainConfig
 
 
@@ -64,6 +65,27 @@ def test_two_processes_get_the_gradient_and_the_weights_of_one_with_the_whole_ba
             # AdamW divides a gradient by its own size: where that is nothing but rounding, a
             # weight may go another way, by no more than the rate of 1e-3 / 3 there and back.
             torch.testing.assert_close(both[name], one[name], rtol=0, atol=7e-4)
+
+
+class Second(Parallel):
+    """One of two processes whose first was told to stop."""
+
+    def __init__(self) -> None:
+        self.rank, self.size = 1, 1
+
+    def agree(self, value: float) -> float:
+        return math.inf
+
+
+def test_all_processes_stop_before_the_step_at_which_the_first_was_told_to(
+    plain: TrainConfig,
+) -> None:
+    dataset = open_dataset(plain.data)
+    trainer = Trainer(plain, dataset, open_cache(dataset, plain.image_size), Second())
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run(None, show=False)
+    assert trainer.progress.step == 0
+    assert not plain.out.exists()  # the first process saves
 
 
 @pytest.mark.parametrize("size", [2, 3])

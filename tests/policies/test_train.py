@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 import torch
 
-from demoloop.datasets import open_cache, open_dataset
+from demoloop.datasets import DatasetWriter, open_cache, open_dataset
 from demoloop.policies import POLICIES, Policy, PolicyError
 from demoloop.policies.augment import AugmentConfig
 from demoloop.policies.checkpoint import Checkpoint
 from demoloop.policies.parallel import Parallel
 from demoloop.policies.train import Trainer, train
 from demoloop.policies.train_config import TrainConfig, flat_config, learning_rate
+from demoloop.robot import RobotSpec
 
 
 def tensors(config: TrainConfig) -> dict[str, torch.Tensor]:
@@ -130,6 +131,19 @@ def test_held_out_episodes_are_not_trained_on(config: TrainConfig) -> None:
     assert not ((seen >= 20) & (seen < 40)).any()
 
 
+def test_failures_are_not_taught_and_what_nobody_judged_is(
+    config: TrainConfig, spec: RobotSpec, tmp_path: Path
+) -> None:
+    root = tmp_path / "mixed"
+    with DatasetWriter(root, spec) as writer:
+        for seed, success in enumerate((True, False, None)):
+            writer.add(replace(open_dataset(config.data).episode(seed), success=success))
+    trainer = trainer_of(replace(config, data=root))
+    with trainer.sampler:
+        seen = torch.cat([next(trainer.sampler).index for _ in range(10)])
+    assert set((seen // 20).tolist()) == {0, 2}
+
+
 def test_run_folder_holds_config_metrics_and_curves(config: TrainConfig) -> None:
     out = train(config, progress=False)
     names = {path.name for path in out.iterdir()}
@@ -167,7 +181,7 @@ def test_impossible_number_is_refused_by_the_name_of_its_option(
     ("change", "message"),
     [
         ({"held_out": (1, 3, 7)}, r"--held-out 3, 7: .* has episodes 0 to 2"),
-        ({"held_out": (0, 1, 2)}, "all are held out; hold out fewer"),
+        ({"held_out": (0, 1, 2)}, "all are held out or failed; hold out fewer"),
         ({"policy": "chunks"}, "no policy 'chunks'"),
     ],
 )

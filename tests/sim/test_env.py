@@ -10,6 +10,7 @@ from gymnasium.utils.env_checker import check_env
 from demoloop.robot import ActionError, run_episode
 from demoloop.robot.arms.so101 import SO101
 from demoloop.sim import SimError, TaskEnv, make_robot
+from demoloop.sim.randomize import MODERATE
 
 IDS = ["demoloop/PickPlace-v0", "demoloop/Stack-v0", "demoloop/Push-v0"]
 HOLD = np.array([0, -1.15, 0.95, 1.45, 0, 0.43], np.float32)
@@ -71,6 +72,16 @@ def test_actions_of_a_solved_episode_earn_one_reward_at_its_end() -> None:
     env.close()
     assert steps[-1] == (1.0, True, False)
     assert set(steps[:-1]) == {(0.0, False, False)}
+
+
+def test_worlds_of_a_randomised_environment_look_different() -> None:
+    plain = TaskEnv("pick_place")
+    env = gymnasium.make("demoloop/PickPlace-v0", randomization=MODERATE)
+    one, other, again = (e.reset(seed=5)[0]["front"] for e in (plain, env, env))
+    plain.close()
+    env.close()
+    assert not np.array_equal(one, other)
+    np.testing.assert_array_equal(other, again)
 
 
 def test_episode_is_truncated_when_its_time_is_over() -> None:

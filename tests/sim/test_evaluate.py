@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from demoloop.robot import Action, Agent, Observation
 from demoloop.robot.video import read_frames
 from demoloop.sim import SimError, SimRobot
 from demoloop.sim.evaluate import EpisodeResult, Evaluation, evaluate, wilson_interval
+from demoloop.sim.randomize import MODERATE
 from demoloop.sim.seeds import (
     EVALUATION_SEEDS,
     FIRST_TRAINING_SEED,
@@ -30,6 +32,14 @@ class Idle:
 
     def __call__(self, robot: SimRobot) -> Agent:
         return _Still()
+
+
+@dataclass(frozen=True)
+class Killed:
+    """Ends its process, as a system without memory left does."""
+
+    def __call__(self, robot: SimRobot) -> Agent:
+        os._exit(9)
 
 
 class _Still:
@@ -76,6 +86,26 @@ def test_folder_holds_the_verdict_and_a_film_of_every_episode(tmp_path: Path) ->
         frames = list(read_frames(tmp_path / episode.video))
         assert len(frames) == (episode.num_steps + 1) // 2
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_randomised_worlds_are_judged_in_and_said_to_be(tmp_path: Path) -> None:
+    result = evaluate(
+        "stack", ExpertAgent(), [1], folder=tmp_path, video=False, randomization=MODERATE,
+        progress=False,
+    )  # fmt: skip
+    plain = evaluate("stack", ExpertAgent(), [1], progress=False)
+    # Another gain and delay of the servos: the same demonstrator takes another number of steps.
+    assert result.episodes[0].num_steps != plain.episodes[0].num_steps
+    assert "succeeded in randomised worlds (95 %" in result.summary()
+    assert "randomised" not in plain.summary()
+    saved = json.loads((tmp_path / "evaluation.json").read_text())
+    assert saved["randomization"]["delay_steps"] == MODERATE.delay_steps
+
+
+def test_a_worker_that_is_killed_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))  # for the worker to find Killed
+    with pytest.raises(SimError, match="a worker process was ended from outside"):
+        evaluate("stack", Killed(), [1], workers=1, progress=False)
 
 
 def test_failures_come_first_in_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,6 +89,14 @@ def test_randomisation_changes_what_it_says_and_nothing_else(
     assert differ == changed
 
 
+def test_things_lie_where_they_do_in_the_plain_world_whatever_they_look_like() -> None:
+    plain = make_robot("pick_place", [7], spec=BLIND)
+    other = make_robot("pick_place", [7], spec=BLIND, randomization=Randomization(colour=0.2))
+    plain.reset()
+    other.reset()
+    np.testing.assert_array_equal(plain.data.qpos, other.data.qpos)
+
+
 def test_delayed_commands_arrive_later_by_whole_steps() -> None:
     robot = make_robot(
         "pick_place", range(20), spec=BLIND, randomization=Randomization(delay_steps=2)

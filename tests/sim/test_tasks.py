@@ -12,7 +12,7 @@ from demoloop.robot import run_episode
 from demoloop.robot.arms.so101 import GRIPPER_CLOSED, GRIPPER_OPEN, MJCF, SO101
 from demoloop.robot.kinematics import Kinematics
 from demoloop.sim import TASKS, SimError, SimRobot, make_robot
-from demoloop.sim.randomize import Disturbance
+from demoloop.sim.randomize import MODERATE, Disturbance
 from demoloop.sim.robot import HOME
 from demoloop.sim.tasks import pick_place, push, stack
 from demoloop.sim.world import set_free_body, touches_arm
@@ -97,6 +97,16 @@ def test_task_does_not_start_solved(task: str) -> None:
 def test_expert_solves(task: str, disturbed: bool) -> None:
     seeds = range(10_000, 10_005)
     robot = make_robot(task, seeds, spec=BLIND, disturbance=Disturbance() if disturbed else None)
+    expert = TASKS[task].make_expert(robot, 0)
+    for seed in seeds:
+        run_episode(robot, expert, robot.max_steps, is_over=robot.succeeded)
+        assert robot.succeeded(), f"seed {seed}"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_expert_solves_randomised_worlds(task: str) -> None:
+    seeds = range(10_000, 10_003)
+    robot = make_robot(task, seeds, spec=BLIND, randomization=MODERATE)
     expert = TASKS[task].make_expert(robot, 0)
     for seed in seeds:
         run_episode(robot, expert, robot.max_steps, is_over=robot.succeeded)

@@ -14,6 +14,7 @@ from demoloop.robot import Agent
 from demoloop.robot.arms.so101 import SO101
 from demoloop.sim.evaluate import evaluate
 from demoloop.sim.make import find_task
+from demoloop.sim.randomize import MODERATE
 from demoloop.sim.robot import SimRobot
 
 
@@ -60,6 +61,8 @@ class Options:
     """Follow a chunk for some steps and predict anew, or predict at each step and average."""
     replan_every: int = 4
     """Steps to follow one chunk."""
+    randomize: bool = False
+    """Let colours, light, cameras, friction, servos and delay differ from world to world."""
     out: Path | None = None
     """Folder for evaluation.json and a video of every episode, failures first."""
     workers: int = 2
@@ -76,7 +79,14 @@ def main(options: Options) -> int:
         agent = PolicyAgent(options.policy, options.replan_every, is_ensemble)
         OnnxPolicy.load(options.policy, SO101)  # a bad file is refused here, not in a worker
     seeds = range(options.seed, options.seed + options.episodes)
-    result = evaluate(options.task, agent, seeds, workers=options.workers, folder=options.out)
+    result = evaluate(
+        options.task,
+        agent,
+        seeds,
+        workers=options.workers,
+        folder=options.out,
+        randomization=MODERATE if options.randomize else None,
+    )
     print(result.summary())
     if options.out is not None:
         print(f"videos, failures first: {options.out}")

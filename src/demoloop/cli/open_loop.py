@@ -16,6 +16,7 @@ from demoloop.datasets import Dataset, open_dataset
 from demoloop.deploy.onnx_policy import OnnxPolicy
 from demoloop.policies.curves import plot_open_loop
 from demoloop.policies.errors import PolicyError
+from demoloop.policies.learnable import teachable
 from demoloop.policies.open_loop import (
     POLICY,
     REPEAT,
@@ -96,7 +97,7 @@ def unseen_episodes(card: PolicyCard, dataset: Dataset) -> list[int]:
         return everything
     config = card.train_config
     held_out = {int(n) for n in re.findall(r"\d+", str(config.get("held_out", "")))}
-    trained = [number for number in everything if number not in held_out]
+    trained = teachable([it.success is not False for it in dataset.episodes], held_out)
     if "max_episodes" in config:
         trained = trained[: int(config["max_episodes"])]
     return [number for number in everything if number not in trained]

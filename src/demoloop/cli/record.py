@@ -6,6 +6,7 @@ import os
 import signal
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import count
 from multiprocessing import get_context
@@ -23,9 +24,9 @@ from demoloop.datasets import (
 )
 from demoloop.robot import run_episode
 from demoloop.robot.arms.so101 import SO101
-from demoloop.sim.errors import SimError
+from demoloop.sim.errors import DEAD_WORKER, SimError
 from demoloop.sim.make import find_task, make_robot
-from demoloop.sim.randomize import Disturbance
+from demoloop.sim.randomize import MODERATE, Disturbance
 from demoloop.sim.seeds import FIRST_TRAINING_SEED, check_training_seeds
 
 
@@ -45,8 +46,10 @@ class Options:
     """Which person demonstrates: another number, other habits."""
     disturbance: bool = True
     """Nudge the arm now and then, so that recoveries are demonstrated too."""
+    randomize: bool = False
+    """Let colours, light, cameras, friction, servos and delay differ from world to world."""
     keep_failures: bool = False
-    """Keep demonstrations that did not succeed, marked as such."""
+    """Keep demonstrations that did not succeed, marked as such; training leaves them out."""
     workers: int = 2
     """Processes side by side."""
 
@@ -66,7 +69,7 @@ def record_expert(options: Options, *, progress: bool = True) -> int:
     options give the same dataset. Ctrl-C keeps what is committed.
 
     Raises:
-        SimError: There is no such task, no worker, or the seed is kept for judging.
+        SimError: There is no such task, no worker, a worker died, or the seed is kept for judging.
         DatasetError: The folder holds something else, or the disk is full.
     """
     check_training_seeds([options.seed])
@@ -95,6 +98,8 @@ def record_expert(options: Options, *, progress: bool = True) -> int:
                     if staged is not None:
                         writer.commit(staged)
                         bar.update()
+            except BrokenProcessPool as error:
+                raise SimError(DEAD_WORKER) from error
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
         return writer.num_episodes
@@ -120,7 +125,8 @@ def _next_seed(options: Options, instruction: str) -> int:
 def _demonstrate(options: Options, seed: int) -> StagedEpisode | None:
     """Records one episode in a worker; None when it failed and failures are not kept."""
     disturbance = Disturbance() if options.disturbance else None
-    robot = make_robot(options.task, [seed], disturbance=disturbance)
+    randomization = MODERATE if options.randomize else None
+    robot = make_robot(options.task, [seed], randomization=randomization, disturbance=disturbance)
     expert = robot.task.make_expert(robot, options.expert)
     recorder = EpisodeRecorder()
     try:
