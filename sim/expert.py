@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from demoloop.robot import Action
 from demoloop.robot.arms.so101 import MJCF, SO101
 from demoloop.robot.kinematics import Kinematics
-from demoloop.sim.robot import SimRobot
+from demoloop.sim.task import World
 from demoloop.sim.world import wrap
 
 Vector = NDArray[np.float64]
@@ -35,7 +35,7 @@ class Hand:
     (pace, tremor) is drawn from the seed.
     """
 
-    def __init__(self, robot: SimRobot, site: str = "grasp") -> None:
+    def __init__(self, robot: World, site: str = "grasp") -> None:
         """Stores.
 
         Args:

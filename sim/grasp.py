@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from demoloop.robot import Action, Observation
 from demoloop.sim.expert import Goal, Hand
-from demoloop.sim.robot import SimRobot
+from demoloop.sim.task import World
 from demoloop.sim.world import pads_hold, wrap, yaw_of
 
 Vector = NDArray[np.float64]
@@ -26,7 +26,7 @@ class GraspExpert(ABC):
     goes for it again.
     """
 
-    def __init__(self, robot: SimRobot, seed: int) -> None:
+    def __init__(self, robot: World, seed: int) -> None:
         """Stores; the seed chooses the person, the robot's seed the day."""
         self.robot = robot
         self.person = seed

@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
 from demoloop.robot import Agent
 
-if TYPE_CHECKING:
-    from demoloop.sim.robot import SimRobot
+
+class World(Protocol):
+    """What a scripted expert may look at: the simulation itself. `SimRobot` is one."""
+
+    model: mujoco.MjModel
+    data: mujoco.MjData
+    seed: int  # of the present episode
+
+    def positions(self) -> NDArray[np.float64]:
+        """Joint positions (6,) [rad], the jaw as opening 0..1."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -28,5 +38,5 @@ class Task:
     """Puts the objects where an episode starts; every random choice comes from the generator."""
     is_solved: Callable[[mujoco.MjModel, mujoco.MjData], bool]
     """Looks at physics alone: things lie at rest where they should and nobody holds them."""
-    make_expert: Callable[[SimRobot, int], Agent]
+    make_expert: Callable[[World, int], Agent]
     """A scripted demonstrator that sees the simulation; the int seeds its human variation."""

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from demoloop.robot import Action, Observation
 from demoloop.sim.expert import Goal, Hand
 from demoloop.sim.pushing import contacts_of_t
-from demoloop.sim.robot import SimRobot
-from demoloop.sim.task import Task
+from demoloop.sim.task import Task, World
 from demoloop.sim.world import is_at_rest, set_free_body, touches_arm, wrap, yaw_of
 
 AREA = np.array([[0.16, -0.11], [0.24, 0.05]])  # m: of the middles, such that all stays in reach
@@ -80,7 +79,7 @@ class PushExpert:
     to where it starts. What the hand is nearest to only becomes better by going there.
     """
 
-    def __init__(self, robot: SimRobot, seed: int) -> None:
+    def __init__(self, robot: World, seed: int) -> None:
         """Stores; the seed chooses the person, the robot's seed the day."""
         self.robot = robot
         self.person = seed
