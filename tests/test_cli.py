@@ -43,6 +43,10 @@ def main(options):
         raise BrokenPipeError("some worker died")
     if options.code == 103:
         raise OSError(errno.ENOSPC, "No space left on device", "runs/curves.png")
+    if options.code == 105:
+        raise ImportError("libGL.so.1: cannot open shared object file")
+    if options.code == 106:
+        raise ImportError("cannot import name 'lost' from 'demoloop.robot'")
     if options.code == 104:
         raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
     print("done")
@@ -202,6 +206,18 @@ def test_missing_package_is_answered_with_the_extra_to_install(
         "demoloop: torch is not installed; `demoloop echo` needs it: "
         "pip install 'demoloop[train]'\n"
     )
+
+
+def test_missing_library_of_the_system_is_answered_with_the_doctor(
+    verbs: dict[str, Verb], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["echo", "--code", "105"], verbs) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(
+        "demoloop: libGL.so.1: cannot open shared object file; `demoloop doctor`"
+    )
+    with pytest.raises(ImportError, match="lost"):
+        main(["echo", "--code", "106"], verbs)
 
 
 def test_module_that_no_extra_brings_is_a_fault_not_advice(verbs: dict[str, Verb]) -> None:

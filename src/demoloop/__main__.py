@@ -92,6 +92,10 @@ def main(argv: Sequence[str] | None = None, verbs: Mapping[str, Verb] = VERBS) -
             f"{package} is not installed; `demoloop {words[0]}` needs it: "
             f"{install_command(package, verbs[words[0]].extras)}"
         )
+    except ImportError as error:
+        if ".so" not in str(error):
+            raise  # not a library of the system, but a fault
+        return _complain(f"{error}; `demoloop doctor` says how to mend what is missing here")
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return INTERRUPTED

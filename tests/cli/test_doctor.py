@@ -33,7 +33,7 @@ def script(folder: Path, source: str) -> str:
 def test_every_part_is_in_the_table(findings: list[Finding]) -> None:
     assert [finding.name for finding in findings] == [
         *("demoloop", "cores", "disk", "packages", "GL backend"),
-        *("torch", "onnxruntime", "h264", "cameras", "serial ports"),
+        *("torch", "onnxruntime", "opencv", "h264", "cameras", "serial ports"),
     ]
 
 
@@ -148,6 +148,17 @@ def test_camera_that_gives_no_frame_is_broken(tmp_path: Path) -> None:
 
 def test_no_camera_is_missing(tmp_path: Path) -> None:
     assert doctor.cameras(tmp_path).state == "missing"
+
+
+def test_system_library_that_opencv_lacks_is_named_with_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sentence = "libGL.so.1: cannot open shared object file: No such file or directory"
+    (tmp_path / "cv2.py").write_text(f"raise ImportError({sentence!r})")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    row = doctor.opencv()
+    assert (row.state, row.found) == ("broken", f"ImportError: {sentence}")
+    assert row.mend == "on Debian: sudo apt install libgl1 libglib2.0-0"
 
 
 @pytest.mark.parametrize(

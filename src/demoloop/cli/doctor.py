@@ -88,6 +88,7 @@ def examine() -> Iterator[Finding]:
     yield renderer()
     yield probed("torch", package="torch")
     yield probed("onnxruntime", package="onnxruntime")
+    yield opencv()
     yield probed("h264", package="av")
     yield cameras(Path("/dev"))
     yield serial_ports(Path("/dev"))
@@ -131,7 +132,7 @@ def renderer() -> Finding:
     elif state == "missing":
         mend = "pip install 'demoloop[sim]'"
     else:
-        mend = "install a software renderer, on Debian: sudo apt install libegl1 libgl1-mesa-dri"
+        mend = "install a software renderer, on Debian: sudo apt install libegl1 libgl1"
     return Finding("GL backend", state, f"{label}: {found}", mend, is_needed=True)
 
 
@@ -144,6 +145,17 @@ def probed(probe: str, package: str) -> Finding:
     is_extra = state == "missing" and package in EXTRAS_OF
     mend = install_command(package) if is_extra else f"pip install --force-reinstall {package}"
     return Finding(probe, state, found, mend, is_needed=True)
+
+
+def opencv() -> Finding:
+    """Resizes pictures for training and films, and reads cameras."""
+    state, found = ask("opencv")
+    if state == "ok":
+        return Finding("opencv", state, found, is_needed=True)
+    mend = "pip install --force-reinstall opencv-python"
+    if ".so" in found:
+        mend = "on Debian: sudo apt install libgl1 libglib2.0-0"
+    return Finding("opencv", state, found, mend, is_needed=True)
 
 
 def cameras(dev: Path) -> Finding:

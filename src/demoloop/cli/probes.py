@@ -56,6 +56,15 @@ def onnxruntime() -> str:
     return f"{onnxruntime.__version__} on {names}"
 
 
+def opencv() -> str:
+    """Loads OpenCV, whose wheel wants two libraries of the system, and shrinks one picture."""
+    import cv2
+    import numpy as np
+
+    cv2.resize(np.zeros((4, 4, 3), np.uint8), (2, 2), interpolation=cv2.INTER_AREA)
+    return cv2.__version__
+
+
 def h264() -> str:
     """Encodes one frame as the recorder does."""
     import av
@@ -87,6 +96,7 @@ PROBES: Mapping[str, Callable[..., str]] = {
     "render": render,
     "torch": torch,
     "onnxruntime": onnxruntime,
+    "opencv": opencv,
     "h264": h264,
     "camera": camera,
 }
