@@ -31,16 +31,17 @@ def make_policy(name: str, shape: PolicyShape, sizes: dict[str, Any] | None = No
     Raises:
         PolicyError: There is no such policy, or its config has no such field.
     """
-    if name not in POLICIES:
-        raise PolicyError(f"no policy {name!r}; there are {', '.join(POLICIES)}")
+    check_policy(name, sizes or {})
     kind = POLICIES[name]
-    _check_sizes(name, kind.config, sizes or {})
     policy: Policy = kind.policy(shape, kind.config(**(sizes or {})))
     return policy
 
 
-def _check_sizes(name: str, config: type[Any], sizes: dict[str, Any]) -> None:
-    defaults = {field.name: field.default for field in fields(config)}
+def check_policy(name: str, sizes: dict[str, Any]) -> None:
+    """Raises PolicyError when there is no policy called `name`, or not with such sizes."""
+    if name not in POLICIES:
+        raise PolicyError(f"no policy {name!r}; there are {', '.join(POLICIES)}")
+    defaults = {field.name: field.default for field in fields(POLICIES[name].config)}
     for size, value in sizes.items():
         if size not in defaults:
             raise PolicyError(f"policy {name!r} has no size {size!r}; it has {', '.join(defaults)}")

@@ -31,7 +31,7 @@ from demoloop.policies.metrics import Log
 from demoloop.policies.parallel import Parallel
 from demoloop.policies.policy import Policy
 from demoloop.policies.ranges import training_ranges
-from demoloop.policies.registry import make_policy
+from demoloop.policies.registry import check_policy, make_policy
 from demoloop.policies.train_config import Progress, TrainConfig, flat_config, learning_rate
 
 Judge = Callable[[Policy], Mapping[str, float]]
@@ -47,6 +47,7 @@ def train(config: TrainConfig, judge: Judge | None = None, *, progress: bool = T
         DatasetError: The dataset is missing, broken or empty.
         PolicyError: There is no such policy, or the checkpoint to resume from does not fit.
     """
+    check_policy(config.policy, config.sizes)  # before the minutes that decoding may take
     dataset = open_dataset(config.data)
     with Parallel() as parallel:
         cache = open_cache(dataset, config.image_size, progress=progress and parallel.is_first)

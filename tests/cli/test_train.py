@@ -152,3 +152,11 @@ def test_help_explains_every_option_with_a_sentence_and_a_default(
         sentence = re.split(r"\((?:default|required)", text[start.end() :])[0]
         assert re.search(r"[A-Z][a-z]+.* .+[.:]", sentence), option
         assert len(sentence) < 300, f"{option} has no default of its own"
+
+
+def test_unknown_policy_is_refused_before_pictures_are_decoded(
+    complaint: Complaint, make_data: Callable[..., Path], tmp_path: Path
+) -> None:
+    data = make_data()
+    complaint("train", "--data", data, "--out", tmp_path / "run", "--policy", "diffusion")
+    assert not (data / ".cache").exists()
