@@ -26,6 +26,8 @@ class GraspExpert(ABC):
     goes for it again.
     """
 
+    wanted: str  # the body to grasp, as the task's MJCF calls it
+
     def __init__(self, robot: World, seed: int) -> None:
         """Stores; the seed chooses the person, the robot's seed the day."""
         self.robot = robot

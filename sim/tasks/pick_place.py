@@ -36,15 +36,17 @@ def is_solved(model: mujoco.MjModel, data: mujoco.MjData) -> bool:
 class PickPlaceExpert(GraspExpert):
     """Grasps the cube, carries it over the bin, lets go."""
 
+    wanted = "cube"
+
     def decide(self, observation: Observation) -> Action:
         """Answers from the state of the world, never from a clock."""
         data = self.robot.data
         over_bin = data.body("bin").xpos + self.drop_offset + [0.0, 0.0, self.carry_height]
         if is_in_bin(data) or self.is_releasing:
             return self.release(over_bin)
-        if self.holds("cube"):
+        if self.holds(self.wanted):
             return self.carry(over_bin)
-        return self.grasp("cube")
+        return self.grasp(self.wanted)
 
 
 TASK = Task(

@@ -44,6 +44,8 @@ def is_solved(model: mujoco.MjModel, data: mujoco.MjData) -> bool:
 class StackExpert(GraspExpert):
     """Grasps red, sets it down on green, lets go."""
 
+    wanted = "red"
+
     def reset(self) -> None:
         """Draws this episode's habits, and how far red is lifted over green."""
         super().reset()
@@ -55,15 +57,15 @@ class StackExpert(GraspExpert):
         """Answers from the state of the world, never from a clock."""
         data = self.robot.data
         position, yaw = self.hand.pose()
-        if self.is_releasing or (is_stacked(data) and not self.holds("red")):
+        if self.is_releasing or (is_stacked(data) and not self.holds(self.wanted)):
             # Open first, then away upwards: a finger that leaves early takes the cube along.
             is_open = float(self.robot.positions()[5]) > OPEN - 0.15
             self.is_releasing = self.is_releasing and not is_open
             up = np.array([0.0, 0.0, 0.06 if is_open else 0.0])
             return self.hand.move(Goal(position + up, yaw, OPEN, speed=0.7))
-        if self.holds("red"):
+        if self.holds(self.wanted):
             return self._set_down()
-        return self.grasp("red")
+        return self.grasp(self.wanted)
 
     def _set_down(self) -> Action:
         """One step of carrying red over green and down onto it."""

@@ -22,6 +22,7 @@ from demoloop.policies.export import export
 from demoloop.policies.train import train
 from demoloop.policies.train_config import TrainConfig
 from demoloop.robot import run_episode
+from demoloop.sim.astray import demonstrator, leaving_out_blunders
 from demoloop.sim.evaluate import evaluate
 from demoloop.sim.film import Film
 from demoloop.sim.make import find_task, make_robot
@@ -172,8 +173,9 @@ def _film_demonstration(task: str, path: Path) -> None:
     robot = make_robot(task, [FIRST_TRAINING_SEED], disturbance=Disturbance())
     try:
         with Film(robot, path, 480, shadows=True) as film:
-            expert = robot.task.make_expert(robot, 0)
-            run_episode(robot, expert, robot.max_steps, film, is_over=robot.succeeded)
+            agent = demonstrator(robot)
+            listener = leaving_out_blunders(agent, film)
+            run_episode(robot, agent, robot.max_steps, listener, is_over=robot.succeeded)
     finally:
         robot.close()
 

@@ -24,6 +24,7 @@ from demoloop.datasets import (
 )
 from demoloop.robot import run_episode
 from demoloop.robot.arms.so101 import SO101
+from demoloop.sim.astray import SHARE, check_recoveries, demonstrator, leaving_out_blunders
 from demoloop.sim.errors import DEAD_WORKER, SimError
 from demoloop.sim.make import find_task, make_robot
 from demoloop.sim.randomize import MODERATE, Disturbance
@@ -44,6 +45,9 @@ class Options:
     """Of the first demonstration; the following ones count up."""
     expert: int = 0
     """Which person demonstrates: another number, other habits."""
+    recoveries: float = SHARE
+    """Share of the demonstrations that begin where a hand that missed has wandered to; of tasks
+    that grasp."""
     disturbance: bool = True
     """Nudge the arm now and then, so that recoveries are demonstrated too."""
     randomize: bool = False
@@ -73,6 +77,7 @@ def record_expert(options: Options, *, progress: bool = True) -> int:
         DatasetError: The folder holds something else, or the disk is full.
     """
     check_training_seeds([options.seed])
+    check_recoveries(options.recoveries)
     if options.workers < 1:
         raise SimError(f"{options.workers} workers cannot record anything; ask for at least 1")
     if options.episodes < 1:
@@ -127,14 +132,15 @@ def _demonstrate(options: Options, seed: int) -> StagedEpisode | None:
     disturbance = Disturbance() if options.disturbance else None
     randomization = MODERATE if options.randomize else None
     robot = make_robot(options.task, [seed], randomization=randomization, disturbance=disturbance)
-    expert = robot.task.make_expert(robot, options.expert)
+    agent = demonstrator(robot, options.expert, options.recoveries)
     recorder = EpisodeRecorder()
+    listener = leaving_out_blunders(agent, recorder)
     try:
-        run_episode(robot, expert, robot.max_steps, recorder, is_over=robot.succeeded)
+        run_episode(robot, agent, robot.max_steps, listener, is_over=robot.succeeded)
         success = robot.succeeded()
     finally:
         robot.close()
-    if not (success or options.keep_failures):
+    if not len(recorder) or not (success or options.keep_failures):
         return None
     episode = recorder.finish(task=robot.task.instruction, success=success, seed=seed)
     return stage_episode(options.out, episode)
