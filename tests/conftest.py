@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import pytest
@@ -10,6 +11,11 @@ import pytest
 # MuJoCo's own default on Linux wants a window; read when mujoco is imported, so set before.
 if sys.platform == "linux":
     os.environ.setdefault("MUJOCO_GL", "egl")
+
+# A shell that starts the tests in the background lets them ignore Ctrl-C, and the processes they
+# start inherit that; a handler is not inherited, so those that are to be stopped can be.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def is_excused(report: pytest.TestReport | pytest.CollectReport) -> bool:
