@@ -64,7 +64,7 @@ class Predictor(Protocol):
 class ChunkExecution:
     """Predicts, follows the chunk for `replan_every` control periods, predicts again."""
 
-    def __init__(self, policy: Predictor, replan_every: int = 8) -> None:
+    def __init__(self, policy: Predictor, replan_every: int = 4) -> None:
         if replan_every < 1:
             raise PolicyError(f"replan_every is {replan_every}; at least one step must be taken")
         self.policy = policy
