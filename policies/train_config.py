@@ -131,5 +131,5 @@ def flat_config(config: TrainConfig) -> dict[str, str | int | float | bool]:
 
     visit("", asdict(config))
     # A path tells of the machine, not of the policy.
-    flat.pop("data"), flat.pop("out")
+    del flat["data"], flat["out"]
     return flat
