@@ -46,8 +46,7 @@ class Options:
     expert: int = 0
     """Which person demonstrates: another number, other habits."""
     recoveries: float = SHARE
-    """Share of the demonstrations that begin where a hand that missed has wandered to; of tasks
-    that grasp."""
+    """Share of them that begin where a hand that missed has wandered to, if the task grasps."""
     disturbance: bool = True
     """Nudge the arm now and then, so that recoveries are demonstrated too."""
     randomize: bool = False
