@@ -19,6 +19,7 @@ import tyro
 from demoloop.cli.evaluate import PolicyAgent
 from demoloop.cli.record import Options as RecordOptions
 from demoloop.cli.record import record_expert
+from demoloop.deploy.chunks import REPLAN_EVERY
 from demoloop.policies.export import export
 from demoloop.policies.train import train
 from demoloop.policies.train_config import TrainConfig
@@ -42,7 +43,7 @@ class Options:
     """Train for so many steps instead, as on a machine that others use too."""
     policy: str = "chunk"
     """Which network."""
-    replan_every: int = 4
+    replan_every: int = REPLAN_EVERY
     """Steps to follow one chunk."""
     out: Path = Path("runs/learning")
     """Where datasets, runs and judgements go."""

@@ -16,6 +16,10 @@ from numpy.typing import NDArray
 from demoloop.deploy.errors import PolicyError
 from demoloop.robot import Action, Observation, RobotSpec
 
+REPLAN_EVERY = 4
+"""Control periods to follow one chunk, wherever nobody says otherwise: what is judged in
+simulation and what a robot does are the same. 2 did no better, 8 worse (docs/results.md)."""
+
 
 @dataclass(frozen=True)
 class ActionChunk:
@@ -64,7 +68,7 @@ class Predictor(Protocol):
 class ChunkExecution:
     """Predicts, follows the chunk for `replan_every` control periods, predicts again."""
 
-    def __init__(self, policy: Predictor, replan_every: int = 4) -> None:
+    def __init__(self, policy: Predictor, replan_every: int = REPLAN_EVERY) -> None:
         if replan_every < 1:
             raise PolicyError(f"replan_every is {replan_every}; at least one step must be taken")
         self.policy = policy

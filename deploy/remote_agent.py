@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from demoloop.deploy.chunks import ActionChunk
+from demoloop.deploy.chunks import REPLAN_EVERY, ActionChunk
 from demoloop.deploy.client import Arrival, RemotePolicy
 from demoloop.deploy.errors import DeployError
 from demoloop.robot import Action, Observation
@@ -36,7 +36,7 @@ class RemoteAgent:
         self,
         policy: RemotePolicy,
         *,
-        replan_every: int = 4,
+        replan_every: int = REPLAN_EVERY,
         silence_s: float = 0.5,
         max_age_s: float = 0.5,
         on_arrival: Callable[[Arrival], None] | None = None,

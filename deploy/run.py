@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from demoloop.deploy.chunks import REPLAN_EVERY
 from demoloop.deploy.client import Arrival, RemotePolicy
 from demoloop.deploy.remote_agent import RemoteAgent
 from demoloop.deploy.report import EpisodeReport, Quantiles, RunReport, Stretch
@@ -60,7 +61,7 @@ def run_remote(
     *,
     num_episodes: int,
     max_steps: int,
-    replan_every: int = 4,
+    replan_every: int = REPLAN_EVERY,
     has_succeeded: Callable[[], bool] | None = None,
     stop: threading.Event | None = None,
     on_step: OnStep | None = None,

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
@@ -23,6 +20,7 @@ from demoloop.sim.make import find_task, make_robot
 from demoloop.sim.randomize import Randomization
 from demoloop.sim.robot import SimRobot
 from demoloop.sim.seeds import check_evaluation_seeds
+from demoloop.sim.workers import worker_pool
 
 MakeAgent = Callable[[SimRobot], Agent]
 """Builds the agent inside a worker process: a function of a module, or a dataclass instance."""
@@ -146,9 +144,8 @@ def evaluate(
     films = folder if video else None
     shares = [list(seeds[i : i + _SHARE]) for i in range(0, len(seeds), _SHARE)]
     results: list[EpisodeResult] = []
-    context = get_context("spawn")
     bar = tqdm(total=len(seeds), desc=f"evaluate {task}", unit="episode", disable=not progress)
-    with bar, ProcessPoolExecutor(workers, context, initializer=_one_thread_each) as pool:
+    with bar, worker_pool(workers) as pool:
         try:
             jobs = [
                 pool.submit(_run_share, task, make_agent, share, films, randomization)
@@ -168,11 +165,6 @@ def evaluate(
     if folder is not None:
         evaluation.save(folder / "evaluation.json")
     return evaluation
-
-
-def _one_thread_each() -> None:
-    os.environ["LP_NUM_THREADS"] = "1"  # the software renderer's; processes share the cores
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to answer
 
 
 def _run_share(

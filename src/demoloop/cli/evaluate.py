@@ -8,7 +8,7 @@ from typing import Literal
 
 import tyro
 
-from demoloop.deploy.chunks import ChunkExecution, TemporalEnsemble
+from demoloop.deploy.chunks import REPLAN_EVERY, ChunkExecution, TemporalEnsemble
 from demoloop.deploy.onnx_policy import OnnxPolicy
 from demoloop.robot import Agent
 from demoloop.robot.arms.so101 import SO101
@@ -23,7 +23,7 @@ class PolicyAgent:
     """Builds the agent around a policy file, in whichever process judges it."""
 
     path: Path
-    replan_every: int = 4
+    replan_every: int = REPLAN_EVERY
     ensemble: bool = False
 
     def __call__(self, robot: SimRobot) -> Agent:
@@ -59,7 +59,7 @@ class Options:
     """Of the first episode; below 10000, where training seeds begin."""
     execution: Literal["replan", "ensemble"] = "replan"
     """Follow a chunk for some steps and predict anew, or predict at each step and average."""
-    replan_every: int = 4
+    replan_every: int = REPLAN_EVERY
     """Steps to follow one chunk."""
     randomize: bool = False
     """Let colours, light, cameras, friction, servos and delay differ from world to world."""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections import deque
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import count
-from multiprocessing import get_context
 from pathlib import Path
 
 from tqdm import tqdm
@@ -29,6 +26,7 @@ from demoloop.sim.errors import DEAD_WORKER, SimError
 from demoloop.sim.make import find_task, make_robot
 from demoloop.sim.randomize import MODERATE, Disturbance
 from demoloop.sim.seeds import FIRST_TRAINING_SEED, check_training_seeds
+from demoloop.sim.workers import worker_pool
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ def record_expert(options: Options, *, progress: bool = True) -> int:
             total=options.episodes, initial=writer.num_episodes, disable=not progress,
             desc=f"record {task.name}", unit="episode",
         )  # fmt: skip
-        pool = ProcessPoolExecutor(options.workers, get_context("spawn"), initializer=_quiet_worker)
+        pool = worker_pool(options.workers)
         jobs: deque[Future[StagedEpisode | None]] = deque()
         seeds = count(first)
         with bar, pool:
@@ -143,8 +141,3 @@ def _demonstrate(options: Options, seed: int) -> StagedEpisode | None:
         return None
     episode = recorder.finish(task=robot.task.instruction, success=success, seed=seed)
     return stage_episode(options.out, episode)
-
-
-def _quiet_worker() -> None:
-    os.environ["LP_NUM_THREADS"] = "1"  # the software renderer's; processes share the cores
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to answer

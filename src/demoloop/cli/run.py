@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demoloop.cli.stopping import stop_on_signals
+from demoloop.deploy.chunks import REPLAN_EVERY
 from demoloop.deploy.client import RemotePolicy
 from demoloop.deploy.errors import DeployError
 from demoloop.deploy.report import EpisodeReport, RunReport
@@ -37,7 +38,7 @@ class Options:
     """How many."""
     max_seconds: float | None = None
     """After which an episode ends; default is the task's own."""
-    replan_every: int = 4
+    replan_every: int = REPLAN_EVERY
     """Control steps from one question to the server to the next, as in `demoloop evaluate`."""
     timeout_s: float = 10.0
     """How long to wait for the server to answer at all."""
