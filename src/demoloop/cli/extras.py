@@ -12,9 +12,17 @@ EXTRAS_OF: Mapping[str, tuple[str, ...]] = {
     "onnxscript": ("train",),
     "safetensors": ("train",),
     "matplotlib": ("train",),
-    "pyarrow": ("teleop", "train"),
-    "av": ("sim", "teleop", "train"),
-    "tqdm": ("sim", "teleop", "train"),
+    "pyarrow": ("teleop", "train", "convert", "view", "hub", "scale"),
+    "av": ("sim", "teleop", "train", "convert", "view", "hub", "scale"),
+    "tqdm": ("sim", "teleop", "train", "convert", "view", "hub", "scale"),
+    "h5py": ("convert",),
+    "mcap": ("convert",),
+    "mcap_ros2": ("convert",),
+    "rerun": ("convert",),
+    "aiohttp": ("view",),
+    "huggingface_hub": ("hub",),
+    "lance": ("scale",),
+    "ray": ("scale",),
 }
 """Package, as imported -> extras of pyproject.toml that bring it, the lightest first."""
 
