@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,10 +21,19 @@ class EpisodeInfo:
     """What is known of an episode without opening its files."""
 
     index: int  # number in the dataset; stays the same when other episodes are absent
-    length: int  # steps
+    length: int  # steps that are kept
     task: str
-    success: bool | None
-    seed: int | None
+    success: bool | None  # None: nobody judged
+    seed: int | None  # of the simulation
+    uuid: str = ""  # 32 hex digits, the same wherever the episode is copied to
+    sha256: str = ""  # over data and videos; empty in datasets of others
+    recorded_length: int = 0  # steps on disk
+    first: int = 0  # of the recorded steps, the first that is kept
+    recovered: bool = False  # what a kill left of a recording
+    drops: Mapping[str, int] = field(default_factory=dict)  # camera -> pictures lost in recording
+    weight: float = 1.0  # how often it is sampled, against 1 for the others; 0 never
+    tags: tuple[str, ...] = ()
+    split: str = ""  # train, val, ...; empty: in none
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,20 @@ from pathlib import Path
 
 import pytest
 
-from demoloop.__main__ import VERBS, Verb, main
+from demoloop.__main__ import VERBS, main
+from demoloop.cli.dataset import VERBS as DATASET_VERBS
 from demoloop.cli.extras import EXTRAS_OF
+from demoloop.cli.verbs import Verb
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+TABLES = {"dataset": DATASET_VERBS}
+"""Verbs that stand before others."""
+
+LEAVES = {name: verb for name, verb in VERBS.items() if name not in TABLES} | {
+    f"{name} {inner}": verb for name, table in TABLES.items() for inner, verb in table.items()
+}
 
 ECHO = """
 import errno
@@ -95,7 +104,7 @@ def start(folder: Path, source: str) -> subprocess.Popen[str]:
     """Starts a process of its own in which `demoloop verb` is what `source` says."""
     (folder / "the_verb.py").write_text(source)
     code = (
-        "import sys; from demoloop.__main__ import Verb, main; "
+        "import sys; from demoloop.__main__ import main; from demoloop.cli.verbs import Verb; "
         "sys.exit(main(['verb'], {'verb': Verb('the_verb', 'For a test.')}))"
     )
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{folder}"}
@@ -108,18 +117,18 @@ def start(folder: Path, source: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize("name", VERBS)
+@pytest.mark.parametrize("name", LEAVES)
 def test_every_verb_has_frozen_options_that_explain_themselves(name: str) -> None:
-    module = importlib.import_module(VERBS[name].module)
+    module = importlib.import_module(LEAVES[name].module)
     assert dataclasses.is_dataclass(module.Options)
     assert module.Options.__dataclass_params__.frozen  # type: ignore[attr-defined]
     # A dataclass without a docstring is given its own signature for one.
     assert not str(module.Options.__doc__).startswith("Options("), "Options has no docstring"
 
 
-@pytest.mark.parametrize("name", VERBS)
+@pytest.mark.parametrize("name", [*LEAVES, *TABLES])
 def test_every_verb_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([name, "--help"]) == 0
+    assert main([*name.split(), "--help"]) == 0
     assert f"usage: demoloop {name}" in capsys.readouterr().out
 
 
@@ -131,6 +140,32 @@ def test_help_names_every_verb_with_its_sentence(
     said = capsys.readouterr().out
     for name, verb in VERBS.items():
         assert re.search(rf"^  {name} +{re.escape(verb.sentence)}$", said, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_help_of_a_table_names_every_verb_with_its_sentence(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([name, "-h"]) == 0
+    said = capsys.readouterr().out
+    for inner, verb in TABLES[name].items():
+        assert re.search(rf"^  {inner} +{re.escape(verb.sentence)}$", said, re.MULTILINE)
+
+
+def test_unknown_verb_of_a_table_is_answered_with_those_there_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["dataset", "lits"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("demoloop: `demoloop dataset` has no verb 'lits'; did you mean 'list'?")
+    assert said.count("\n") == 1
+
+
+def test_table_without_a_verb_is_answered_with_its_usage(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["dataset"]) == 2
+    assert "usage: demoloop dataset VERB" in capsys.readouterr().err
 
 
 def test_help_loads_no_verb() -> None:
@@ -145,7 +180,7 @@ def test_help_loads_no_verb() -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         check=False,
     )
-    assert done.stderr.strip() == "['demoloop.cli.extras']"
+    assert done.stderr.strip() == "['demoloop.cli.extras', 'demoloop.cli.verbs']"
 
 
 def test_no_verb_is_answered_with_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
@@ -258,9 +293,9 @@ def test_advice_adds_the_extra_that_only_an_option_needs(
     assert capsys.readouterr().err.endswith("pip install 'demoloop[sim,train]'\n")
 
 
-@pytest.mark.parametrize("name", VERBS)
+@pytest.mark.parametrize("name", LEAVES)
 def test_every_extra_a_verb_needs_exists(name: str) -> None:
-    assert set(VERBS[name].extras) <= set(PROJECT["optional-dependencies"])
+    assert set(LEAVES[name].extras) <= set(PROJECT["optional-dependencies"])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is no signal on Windows")
