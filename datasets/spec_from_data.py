@@ -46,18 +46,35 @@ def spec_from_data(
     Limits are what was seen and a margin; the unit is taken to be rad, since LeRobot names none,
     and which joint is a gripper is unknown.
     """
+    joints = joints_from_data(joint_names(names), actions, info.fps)
+    cameras = tuple(
+        CameraSpec(camera_name(key), *picture_size(info.features[key])) for key in info.camera_keys
+    )
+    return RobotSpec(info.robot_type, joints, cameras, float(info.fps))
+
+
+def joints_from_data(
+    names: tuple[str, ...], actions: Iterable[NDArray[np.float32]], fps: float
+) -> tuple[JointSpec, ...]:
+    """Returns joints whose limits are what the actions, each (T, len(names)), reach, and a margin.
+
+    Args:
+        names: Of the joints, in the order of an action.
+        actions: Of each episode.
+        fps: Steps per second.
+    """
     size = len(names)
     low, high = np.full(size, np.inf), np.full(size, -np.inf)
     speed, acceleration = np.zeros(size), np.zeros(size)
     for episode in actions:
         wide = episode.astype(np.float64)
         low, high = np.minimum(low, wide.min(axis=0)), np.maximum(high, wide.max(axis=0))
-        first = np.diff(wide, axis=0) * info.fps
-        second = np.diff(first, axis=0) * info.fps
+        first = np.diff(wide, axis=0) * fps
+        second = np.diff(first, axis=0) * fps
         speed = np.maximum(speed, np.abs(first).max(axis=0, initial=0))
         acceleration = np.maximum(acceleration, np.abs(second).max(axis=0, initial=0))
     margin = np.maximum(MARGIN * (high - low), SMALLEST_RANGE)
-    joints = tuple(
+    return tuple(
         JointSpec(
             name=name,
             low=float(low[j] - margin[j]),
@@ -65,9 +82,5 @@ def spec_from_data(
             max_velocity=float((1 + MARGIN) * speed[j] + SMALLEST_RANGE),
             max_acceleration=float((1 + MARGIN) * acceleration[j] + SMALLEST_RANGE),
         )
-        for j, name in enumerate(joint_names(names))
+        for j, name in enumerate(names)
     )
-    cameras = tuple(
-        CameraSpec(camera_name(key), *picture_size(info.features[key])) for key in info.camera_keys
-    )
-    return RobotSpec(info.robot_type, joints, cameras, float(info.fps))

@@ -17,13 +17,12 @@ def policy_shape(config: TrainConfig, dataset: Dataset) -> PolicyShape:
     """Reads off the dataset what the network must fit."""
     spec = dataset.spec
     names = dataset.proprioception_names
-    positions = spec.proprioception_names[: spec.action_dim]
     return PolicyShape(
         spec=spec,
         proprioception_dim=len(names),
         horizon=config.horizon,
         image_size=config.image_size,
-        is_relative=names[: spec.action_dim] == positions,
+        is_relative=names[: spec.action_dim] == spec.position_names,
     )
 
 

@@ -156,8 +156,7 @@ def check_recording(spec: RobotSpec, needed: Sequence[str], dataset: Dataset, wh
     found, root = dataset.spec, dataset.root
     cameras = [f"{c.name} {c.width}x{c.height}" for c in spec.cameras]
     recorded = [f"{c.name} {c.width}x{c.height}" for c in found.cameras]
-    positions = spec.proprioception_names[: spec.action_dim]
-    unread = [n for n in (*positions, *needed) if n not in dataset.proprioception_names]
+    unread = [n for n in (*spec.position_names, *needed) if n not in dataset.proprioception_names]
     if spec.joint_names != found.joint_names:
         fault = f"moves {_few(spec.joint_names)}, {root} records {_few(found.joint_names)}"
     elif not set(cameras) <= set(recorded):

@@ -48,6 +48,7 @@ class RobotSpec:
     joints: tuple[JointSpec, ...]  # in the order of an action; a gripper is last
     cameras: tuple[CameraSpec, ...]
     control_hz: float
+    readings: tuple[str, ...] = ()  # names of the proprioception, where it is not the usual one
 
     def __post_init__(self) -> None:
         _make_float(self, "control_hz")
@@ -69,10 +70,18 @@ class RobotSpec:
 
     @property
     def proprioception_names(self) -> tuple[str, ...]:
-        """Names of `Observation.proprioception`: all positions, then all velocities."""
-        return tuple(f"{name}.pos" for name in self.joint_names) + tuple(
+        """Names of `Observation.proprioception`: all positions, then all velocities.
+
+        A recording of somebody else's robot may have others, which are its `readings`.
+        """
+        return self.readings or self.position_names + tuple(
             f"{name}.vel" for name in self.joint_names
         )
+
+    @property
+    def position_names(self) -> tuple[str, ...]:
+        """What the readings of the joints' positions are called, in the order of an action."""
+        return tuple(f"{name}.pos" for name in self.joint_names)
 
     @cached_property
     def low(self) -> NDArray[np.float32]:
@@ -95,7 +104,10 @@ class RobotSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON values that `from_json` turns back into an equal spec."""
-        return asdict(self)
+        value = asdict(self)
+        if not self.readings:
+            del value["readings"]  # a spec without keeps the fingerprint it always had
+        return value
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> RobotSpec:
@@ -106,6 +118,7 @@ class RobotSpec:
                 joints=tuple(JointSpec(**joint) for joint in value["joints"]),
                 cameras=tuple(CameraSpec(**camera) for camera in value["cameras"]),
                 control_hz=float(value["control_hz"]),
+                readings=tuple(str(name) for name in value.get("readings", ())),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise RobotError(f"not a robot spec: {error}") from error
