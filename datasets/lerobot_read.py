@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from demoloop.datasets import lerobot_layout as layout
 from demoloop.datasets.episode import Episode
 from demoloop.datasets.errors import DatasetError, one_line
-from demoloop.datasets.lerobot_files import EpisodeFiles, EpisodeInfo, find_episodes
+from demoloop.datasets.lerobot_files import EpisodeFiles, EpisodeInfo, VideoPart, find_episodes
 from demoloop.datasets.lerobot_info import Info, read_info
 from demoloop.datasets.spec_from_data import proprioception_names, spec_from_data
 from demoloop.robot import RobotSpec
@@ -64,6 +64,11 @@ class Dataset:
         return tuple(files.info for files in self._files)
 
     @property
+    def has_own_spec(self) -> bool:
+        """Whether the spec was recorded; else it is what the data let us guess."""
+        return self._info.spec is not None
+
+    @property
     def num_frames(self) -> int:
         """Steps of all present episodes together."""
         return sum(files.info.length for files in self._files)
@@ -71,6 +76,14 @@ class Dataset:
     def lowdim(self, i: int) -> Lowdim:
         """Returns the numbers of episode i; no video is touched."""
         return _read_lowdim(self._files[i])
+
+    def rows(self, i: int) -> pa.Table:
+        """Returns the columns of episode i as they are, those of others included."""
+        return _read_table(self._files[i])
+
+    def videos(self, i: int) -> Mapping[str, VideoPart]:
+        """Returns where the pictures of each camera of episode i are."""
+        return self._files[i].videos
 
     def frames(self, i: int, camera: str) -> Iterator[NDArray[np.uint8]]:
         """Yields the (height, width, 3) uint8 RGB pictures of one camera, in order."""
