@@ -3,12 +3,13 @@
 from typing import TYPE_CHECKING
 
 from demoloop.datasets.cache import TrainingCache, open_cache
-from demoloop.datasets.episode import Episode, EpisodeRecorder
+from demoloop.datasets.episode import Episode
 from demoloop.datasets.errors import DatasetError
 from demoloop.datasets.lerobot_files import EpisodeInfo
 from demoloop.datasets.lerobot_read import Dataset, Lowdim, open_dataset
 from demoloop.datasets.lerobot_write import DatasetWriter
-from demoloop.datasets.staging import StagedEpisode, stage_episode
+from demoloop.datasets.recorder import EpisodeRecorder, stage_episode
+from demoloop.datasets.staging import StagedEpisode
 
 if TYPE_CHECKING:
     from demoloop.datasets.windows import Batch, WindowSampler

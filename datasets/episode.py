@@ -1,4 +1,4 @@
-"""One episode as arrays over time, and the listener that records it."""
+"""One episode as arrays over time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demoloop.datasets.errors import DatasetError
-from demoloop.robot import Action, Observation, RobotSpec
+from demoloop.robot import Observation, RobotSpec
 
 
 @dataclass(frozen=True)
@@ -28,66 +28,21 @@ class Episode:
     image_times: Mapping[str, NDArray[np.float64]]  # camera -> (T,) s, same clock as `time`
     success: bool | None = None  # None: nobody judged
     seed: int | None = None  # of the simulation; None on a real robot
+    is_takeover: NDArray[np.bool_] | None = None  # (T,) who decided; None: nobody took over
+    events: tuple[tuple[int, str], ...] = ()  # (step, what happened)
 
     def __len__(self) -> int:
         """Number of steps."""
         return len(self.actions)
 
-
-class EpisodeRecorder:
-    """Listens to `run_episode` and keeps what it hears until `finish` makes an Episode of it."""
-
-    def __init__(self) -> None:
-        self._steps: list[tuple[Observation, Action]] = []
-
-    def __len__(self) -> int:
-        """Number of steps heard since the last `finish` or `clear`."""
-        return len(self._steps)
-
-    def __call__(self, observation: Observation, action: Action) -> None:
-        """Keeps a copy of one step: a robot may reuse the memory of its pictures."""
-        kept = Observation(
-            time=observation.time,
-            proprioception=observation.proprioception.astype(np.float32),
-            images={camera: image.copy() for camera, image in observation.images.items()},
-            image_times=dict(observation.image_times),
+    def observation(self, step: int) -> Observation:
+        """Returns what was seen before `actions[step]` was sent."""
+        return Observation(
+            time=float(self.time[step]),
+            proprioception=self.proprioception[step],
+            images={camera: images[step] for camera, images in self.images.items()},
+            image_times={camera: float(times[step]) for camera, times in self.image_times.items()},
         )
-        self._steps.append((kept, action.astype(np.float32)))
-
-    def clear(self) -> None:
-        """Forgets the steps: this attempt is not to be kept."""
-        self._steps.clear()
-
-    def finish(self, *, task: str, success: bool | None = None, seed: int | None = None) -> Episode:
-        """Returns the steps as an Episode and forgets them."""
-        if not self._steps:
-            raise DatasetError("no step was recorded; run an episode before finishing it")
-        seen = [observation for observation, _ in self._steps]
-        cameras = tuple(seen[0].images)
-        for step, observation in enumerate(seen):
-            if set(observation.images) != set(cameras):
-                raise DatasetError(
-                    f"step {step} shows cameras {', '.join(observation.images) or 'none'}, "
-                    f"step 0 showed {', '.join(cameras) or 'none'}; check the cameras' cables"
-                )
-        episode = Episode(
-            task=task,
-            time=np.array([observation.time for observation in seen], np.float64),
-            proprioception=np.stack([observation.proprioception for observation in seen]),
-            actions=np.stack([action for _, action in self._steps]),
-            images={
-                name: np.stack([observation.images[name] for observation in seen])
-                for name in cameras
-            },
-            image_times={
-                name: np.array([observation.image_times[name] for observation in seen], np.float64)
-                for name in cameras
-            },
-            success=success,
-            seed=seed,
-        )
-        self.clear()
-        return episode
 
 
 def check_episode(spec: RobotSpec, episode: Episode) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 from demoloop.robot import RobotSpec
 from demoloop.robot.video import PixelFormat
@@ -18,20 +19,44 @@ STATE, ACTION = "observation.state", "action"
 IMAGES = "observation.images."
 # Names without "observation" or "image": LeRobot would feed or normalise them as such.
 TIME, CAMERA_TIME = "demoloop.time", "demoloop.camera_time."
+TAKEOVER, EVENT = "demoloop.takeover", "demoloop.event"
 SUCCESS, SEED = "demoloop/success", "demoloop/seed"
+UUID, SHA256 = "demoloop/uuid", "demoloop/sha256"
+RECOVERED, DROPS = "demoloop/recovered", "demoloop/drops"
 
 FILES_PER_CHUNK = 1000
 DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
 INFO, STATS, TASKS = Path("meta/info.json"), Path("meta/stats.json"), Path("meta/tasks.parquet")
 EPISODES = Path("meta/episodes")
-STAGING, LOCK = Path(".staging"), Path(".lock")
+# What is ours and not LeRobot's.
+OURS = Path("demoloop")
+LOCK, JOURNAL, EDITS = OURS / "lock", OURS / "journal.jsonl", OURS / "edits.jsonl"
+OPEN, TRASH, BALLAST = OURS / "open", OURS / "trash", OURS / "ballast"
 
-PIXEL_FORMAT: PixelFormat = "yuv444p"  # why: see VideoWriter
 KEYFRAME_EVERY = 2  # frames: a random read decodes at most two
-CRF = 14
-"""Against renders of 96 px, all but 5 % of the frames of a moving wrist camera keep 38 dB (mean
-41, a fixed camera 47) at 1.6-2.6 kB per frame; with 18 the wrist's mean falls to 38 dB."""
+
+
+class VideoFormat(NamedTuple):
+    """How the pictures of a camera are encoded."""
+
+    pixels: PixelFormat
+    crf: int
+
+
+def video_format(height: int, width: int) -> VideoFormat:
+    """Returns what keeps enough of a picture for its size.
+
+    A small picture keeps its colours whole (why: see VideoWriter). With crf 14, against renders
+    of 96 px, all but 5 % of the frames of a moving wrist camera keep 38 dB (mean 41, a fixed
+    camera 47) at 1.6-2.6 kB per frame; with 18 the wrist's mean falls to 38 dB. A camera of 240
+    lines and more sends halved colours itself, so nothing is lost by halving them, and every
+    browser plays them: 42 dB at 480x640 and 8.5 kB per frame, for half of the time.
+    """
+    if min(height, width) < 240 or height % 2 or width % 2:
+        return VideoFormat("yuv444p", 14)
+    return VideoFormat("yuv420p", 20)
+
 
 DEFAULT_FEATURES = {
     "timestamp": "float32",  # frame_index / fps; real capture times stand in our own columns
@@ -79,6 +104,7 @@ def info_json(spec: RobotSpec, episodes: int, frames: int, tasks: int) -> str:
         ACTION: numbers(spec.joint_names),
     }
     for camera in spec.cameras:
+        pixels, crf = video_format(camera.height, camera.width)
         features[IMAGES + camera.name] = {
             "dtype": "video",
             "shape": [camera.height, camera.width, 3],
@@ -87,17 +113,18 @@ def info_json(spec: RobotSpec, episodes: int, frames: int, tasks: int) -> str:
                 "video.height": camera.height,
                 "video.width": camera.width,
                 "video.codec": "h264",
-                "video.pix_fmt": PIXEL_FORMAT,
+                "video.pix_fmt": pixels,
                 "video.fps": fps,
                 "video.channels": 3,
                 "has_audio": False,
                 "video.g": KEYFRAME_EVERY,
-                "video.crf": CRF,
+                "video.crf": crf,
                 "is_depth_map": False,
             },
         }
     features[TIME] = scalar("float64")
     features |= {CAMERA_TIME + name: scalar("float64") for name in spec.camera_names}
+    features |= {TAKEOVER: scalar("bool"), EVENT: scalar("string")}
     features |= {name: scalar(dtype) for name, dtype in DEFAULT_FEATURES.items()}
     info = {
         "codebase_version": "v3.0",

@@ -1,40 +1,66 @@
 """Writes a LeRobot v3.0 dataset, one episode at a time.
 
-A commit puts the new episode's files in their places, then the indices, then info.json: from
-that last rename on, and not before, the episode belongs to the dataset. Data and videos that
-belong to it are never written again, so a kill or a full disk cannot touch them.
+A commit puts the new episode's files in their places and then appends its line to the journal:
+from that line on, and not before, the episode belongs to the dataset. Data and videos that
+belong to it are never written again, so a kill or a full disk cannot touch them; LeRobot's
+indices are made from the journal.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
-import pyarrow as pa
+import msgspec
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from demoloop.datasets import lerobot_layout as layout
-from demoloop.datasets.durable import exclusive, move_file, remove_file, replace_file
+from demoloop.datasets.camera_stream import video_path
+from demoloop.datasets.disk import disk_error, give_up_reserve, keep_reserve
+from demoloop.datasets.durable import exclusive, move_file, replace_file
 from demoloop.datasets.episode import Episode
 from demoloop.datasets.errors import DatasetError
+from demoloop.datasets.journal import JournalEntry, append_entry, read_journal
 from demoloop.datasets.lerobot_index import EpisodeIndex
 from demoloop.datasets.lerobot_info import read_info
-from demoloop.datasets.staging import StagedEpisode, disk_error, stage_episode
+from demoloop.datasets.lerobot_table import data_table
+from demoloop.datasets.recorder import stage_episode
+from demoloop.datasets.staging import StagedEpisode, salvage
+from demoloop.datasets.stats import from_lerobot, to_lerobot
+from demoloop.datasets.step_log import read_steps
 from demoloop.robot import RobotSpec
+
+DATA_FILE, COMMIT_FILE = "data.parquet", "commit.json"
 
 
 class DatasetWriter:
     """Appends episodes to a dataset, new or begun before. One writer at a time.
 
     `with DatasetWriter(root, spec) as writer: writer.add(episode)`
+
+    Attributes:
+        recovered: Numbers of the episodes that an earlier session had left open and that were
+            put together and added on entering.
     """
 
-    def __init__(self, root: Path, spec: RobotSpec) -> None:
+    def __init__(self, root: Path, spec: RobotSpec, *, recovers: bool = True) -> None:
+        """Stores.
+
+        Args:
+            root: Folder of the dataset.
+            spec: Of the robot that is recorded.
+            recovers: Whether to add what a killed session left open; otherwise it is removed,
+                since a simulation can show it again.
+        """
         self.root, self.spec = Path(root), spec
+        self.recovered: tuple[int, ...] = ()
+        self._recovers = recovers
         self._index = EpisodeIndex(self.root, spec)
         self._held = ExitStack()
 
@@ -52,7 +78,7 @@ class DatasetWriter:
             try:
                 self._open()
             except BaseException:
-                self._held.close()
+                self._close()
                 raise
         except OSError as error:
             raise disk_error(self.root, error, self.num_episodes) from error
@@ -65,8 +91,9 @@ class DatasetWriter:
         trace: TracebackType | None,
     ) -> None:
         """Lets go of the dataset; nothing is left to write."""
-        shutil.rmtree(self.root / layout.STAGING, ignore_errors=True)
-        self._held.close()
+        if not self._recovers:
+            shutil.rmtree(self.root / layout.OPEN, ignore_errors=True)
+        self._close()
 
     def add(self, episode: Episode) -> int:
         """Commits one episode and returns its index."""
@@ -76,78 +103,159 @@ class DatasetWriter:
         """Makes a staged episode part of the dataset and returns its index.
 
         Raises:
-            DatasetError: The disk is full; what was committed before is safe.
+            DatasetError: The disk is full, and so it is with the reserve given up. What was
+                committed before is safe; this one is kept and added when there is room.
         """
-        episode = self.num_episodes
+        entry = self._entry(staged)
         try:
-            self._place(staged, episode)
-            self._index.append(
-                length=len(staged.actions),
-                task=staged.task,
-                success=staged.success,
-                seed=staged.seed,
-                stats=staged.stats,
-            )
+            self._or_from_reserve(lambda: self._place(staged, entry))
+            self._or_from_reserve(lambda: self._index.append(entry))
         except OSError as error:
-            self._discard(episode)
-            raise disk_error(self.root, error, episode) from error
-        finally:
-            shutil.rmtree(staged.folder, ignore_errors=True)
-        return episode
+            raise disk_error(self.root, error, len(read_journal(self.root))) from error
+        shutil.rmtree(staged.folder, ignore_errors=True)
+        return entry.index
 
     def _open(self) -> None:
-        if (self.root / layout.INFO).exists():
+        exists = (self.root / layout.INFO).exists()
+        if exists:
             _check_same(self.root, read_info(self.root).spec, self.spec)
-            self._index.load()
-        else:
-            self._index.create()
-        # What a killed session had not committed: staged episodes, and half a commit.
-        shutil.rmtree(self.root / layout.STAGING, ignore_errors=True)
-        self._discard(self.num_episodes)
+        elif (self.root / layout.JOURNAL).exists():
+            raise DatasetError(f"{self.root}: {layout.INFO} is gone; copy the dataset again")
+        keep_reserve(self.root, self.spec)
+        entries = read_journal(self.root)
+        if not entries and exists and read_info(self.root).total_episodes:
+            raise DatasetError(
+                f"{self.root} has no {layout.JOURNAL}, so nothing can be appended; import it "
+                "into a new dataset"
+            )
+        self._index.load(entries)
+        self._recover({entry.uuid for entry in entries})
 
-    def _place(self, staged: StagedEpisode, episode: int) -> None:
-        for camera in self.spec.camera_names:
-            source = staged.folder / f"{camera}.mp4"
-            move_file(source, layout.video_file(self.root, camera, episode))
-        table = _data_table(
-            staged,
-            fps=int(self.spec.control_hz),
-            episode=episode,
-            first_frame=self._index.num_frames,
-            task_index=self._index.task_index(staged.task),
+    def _close(self) -> None:
+        give_up_reserve(self.root)
+        self._held.close()
+
+    def _or_from_reserve(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except OSError:
+            give_up_reserve(self.root)
+            act()
+
+    def _entry(self, staged: StagedEpisode) -> JournalEntry:
+        steps, index = staged.steps, self.num_episodes
+        paths = self._targets(staged.folder, index)
+        return JournalEntry(
+            uuid=steps.uuid,
+            index=index,
+            length=len(steps),
+            task=steps.task,
+            success=staged.success,
+            seed=steps.seed,
+            sha256=staged.sha256,
+            recovered=staged.recovered,
+            drops=staged.drops,
+            files={
+                str(paths[video_path(staged.folder, camera)].relative_to(self.root)): sha256
+                for camera, sha256 in staged.video_sha256.items()
+            },
+            stats={
+                key: to_lerobot(stats, is_image=key.startswith(layout.IMAGES))
+                for key, stats in staged.stats.items()
+            },
+            committed=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        replace_file(layout.data_file(self.root, episode), lambda path: pq.write_table(table, path))
 
-    def _discard(self, episode: int) -> None:
-        """Removes the files of an episode that was not committed."""
-        remove_file(layout.data_file(self.root, episode))
-        for camera in self.spec.camera_names:
-            remove_file(layout.video_file(self.root, camera, episode))
+    def _targets(self, folder: Path, index: int) -> dict[Path, Path]:
+        """Returns where each file of an open episode goes; the data, which is LeRobot's, last."""
+        targets = {
+            video_path(folder, camera): layout.video_file(self.root, camera, index)
+            for camera in self.spec.camera_names
+        }
+        targets[folder / DATA_FILE] = layout.data_file(self.root, index)
+        return targets
+
+    def _place(self, staged: StagedEpisode, entry: JournalEntry) -> None:
+        """Commits: from the last line of this function on the episode is in the dataset."""
+        folder = staged.folder
+        table = data_table(
+            staged.steps,
+            fps=int(self.spec.control_hz),
+            episode=entry.index,
+            first_frame=self._index.num_frames,
+            task_index=self._index.task_index(entry.task),
+        )
+        replace_file(folder / DATA_FILE, lambda path: pq.write_table(table, path))
+        replace_file(folder / COMMIT_FILE, lambda path: _write_text(path, entry.to_json()))
+        try:
+            for source, target in self._targets(folder, entry.index).items():
+                move_file(source, target)
+            append_entry(self.root, entry)
+        except OSError:
+            self._take_back(folder, entry.index)
+            raise
+
+    def _take_back(self, folder: Path, index: int) -> None:
+        """Undoes what a commit that failed has moved, which needs no room."""
+        for source, target in self._targets(folder, index).items():
+            if target.exists() and not source.exists():
+                os.replace(target, source)
+
+    def _recover(self, committed: set[str]) -> None:
+        """Adds what a killed session left open, or moves it to the trash."""
+        added = []
+        for folder in sorted((self.root / layout.OPEN).glob("*")):
+            with _unless_in_use(folder) as is_free:
+                if not is_free:
+                    continue
+                if folder.name in committed or not self._recovers:
+                    self._take_back_if_begun(folder, committed)
+                    shutil.rmtree(folder)
+                    continue
+                staged = self._take_back_if_begun(folder, committed) or salvage(folder)
+                if staged is None:
+                    trash = self.root / layout.TRASH / folder.name
+                    trash.parent.mkdir(exist_ok=True)
+                    os.replace(folder, trash)
+                else:
+                    added.append(self.commit(staged))
+        self.recovered = tuple(added)
+
+    def _take_back_if_begun(self, folder: Path, committed: set[str]) -> StagedEpisode | None:
+        """Returns the episode whose commit a kill has cut short, as it was before it began."""
+        try:
+            entry = JournalEntry.from_json((folder / COMMIT_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError, msgspec.MsgspecError):
+            return None
+        if entry.uuid in committed:
+            return None
+        if entry.index == self.num_episodes:
+            self._take_back(folder, entry.index)
+        return StagedEpisode(
+            folder=folder,
+            steps=read_steps(folder).up_to(entry.length),
+            video_sha256=dict(zip(self.spec.camera_names, entry.files.values(), strict=True)),
+            stats={key: from_lerobot(nested) for key, nested in entry.stats.items()},
+            success=entry.success,
+            recovered=entry.recovered,
+        )
 
 
-def _data_table(
-    staged: StagedEpisode, *, fps: int, episode: int, first_frame: int, task_index: int
-) -> pa.Table:
-    """Returns the data file of one episode, columns in the order of info.json."""
-    frames = np.arange(len(staged.actions), dtype=np.int64)
-    columns = {
-        layout.STATE: _vectors(staged.proprioception),
-        layout.ACTION: _vectors(staged.actions),
-    }
-    columns[layout.TIME] = pa.array(staged.time)
-    for camera, times in staged.image_times.items():
-        columns[layout.CAMERA_TIME + camera] = pa.array(times)
-    columns["timestamp"] = pa.array((frames / fps).astype(np.float32))
-    columns["frame_index"] = pa.array(frames)
-    columns["episode_index"] = pa.array(np.full_like(frames, episode))
-    columns["index"] = pa.array(frames + first_frame)
-    columns["task_index"] = pa.array(np.full_like(frames, task_index))
-    return pa.table(columns)
+@contextmanager
+def _unless_in_use(folder: Path) -> Iterator[bool]:
+    """Says whether no living process records into an open episode."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(descriptor)
 
 
-def _vectors(values: NDArray[np.float32]) -> pa.Array:
-    flat = pa.array(np.ascontiguousarray(values, np.float32).reshape(-1))
-    return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
 
 
 def _check_spec(spec: RobotSpec) -> None:
@@ -164,8 +272,8 @@ def _check_spec(spec: RobotSpec) -> None:
 def _check_folder(root: Path) -> None:
     """Raises DatasetError when something else is in the folder."""
     if root.exists() and not (root / layout.INFO).exists():
-        # A writer killed while creating the dataset leaves its lock, and an empty meta at most.
-        known = {layout.LOCK.name, layout.INFO.parent.name}
+        # A writer killed while creating the dataset leaves its own folder, and an empty meta.
+        known = {layout.OURS.name, layout.INFO.parent.name}
         if not root.is_dir() or any(entry.name not in known for entry in root.iterdir()):
             raise DatasetError(f"{root} is not empty and no dataset; record into a new folder")
 

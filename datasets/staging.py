@@ -1,100 +1,88 @@
-"""The costly part of recording, fit for a worker process: the videos of an episode are encoded."""
+"""Episodes on their way into a dataset: ended, whole, and not yet numbered."""
 
 from __future__ import annotations
 
-import errno
-import shutil
-import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from demoloop.datasets import lerobot_layout as layout
-from demoloop.datasets.durable import sync
-from demoloop.datasets.episode import Episode, check_episode
+from demoloop.datasets.camera_stream import (
+    file_sha256,
+    rebuild_video,
+    video_path,
+    whole_frames,
+)
 from demoloop.datasets.errors import DatasetError
-from demoloop.datasets.lerobot_info import read_info
-from demoloop.datasets.stats import FeatureStats, image_stats
-from demoloop.robot.video import VideoError, VideoWriter
+from demoloop.datasets.stats import FeatureStats, ImageStats
+from demoloop.datasets.step_log import Picture, Steps, content_hash, read_steps
+from demoloop.robot.video import read_frames
+
+MIN_RECOVERED_S = 1.0
+"""Of an episode that was cut off: what is shorter shows nothing, and goes to the trash."""
 
 
 @dataclass(frozen=True)
 class StagedEpisode:
-    """An episode whose videos are encoded and wait in `folder` for their number."""
+    """An episode whose videos are finished and wait in `folder` for their number."""
 
     folder: Path
-    task: str
-    time: NDArray[np.float64]  # (T,) s
-    proprioception: NDArray[np.float32]  # (T, P)
-    actions: NDArray[np.float32]  # (T, action_dim)
-    image_times: dict[str, NDArray[np.float64]]  # camera -> (T,) s
-    stats: dict[str, FeatureStats]  # feature -> of this episode
+    steps: Steps
+    video_sha256: Mapping[str, str]  # camera -> of its mp4
+    stats: Mapping[str, FeatureStats]  # feature -> of this episode
     success: bool | None
-    seed: int | None
+    recovered: bool = False
+
+    @property
+    def sha256(self) -> str:
+        """Of what was recorded, whatever number the episode gets."""
+        return content_hash(self.steps, self.video_sha256)
+
+    @property
+    def drops(self) -> dict[str, int]:
+        """Camera -> pictures for which there was no room in the queue."""
+        return {
+            camera: int((kinds == Picture.DROPPED).sum())
+            for camera, kinds in self.steps.pictures.items()
+        }
 
 
-def stage_episode(root: Path, episode: Episode) -> StagedEpisode:
-    """Encodes the videos of an episode into a folder of its own under `root`.
-
-    This is the costly part and may run in any process; `DatasetWriter.commit` does the rest.
-
-    Raises:
-        DatasetError: The episode does not fit the dataset, or the disk is full.
-    """
-    root = Path(root)
-    spec = read_info(root).spec
-    if spec is None:
-        raise DatasetError(f"{root} was not written by demoloop; record into a new folder")
-    check_episode(spec, episode)
-    folder = root / layout.STAGING / uuid.uuid4().hex
+def seal(
+    folder: Path,
+    steps: Steps,
+    image_stats: Mapping[str, FeatureStats],
+    *,
+    success: bool | None,
+    recovered: bool = False,
+) -> StagedEpisode:
+    """Returns an open episode whose files are closed and on the disk, ready to be committed."""
     stats = {
-        layout.STATE: FeatureStats.of(episode.proprioception),
-        layout.ACTION: FeatureStats.of(episode.actions),
+        layout.STATE: FeatureStats.of(steps.proprioception),
+        layout.ACTION: FeatureStats.of(steps.actions),
     }
+    stats |= {layout.IMAGES + camera: image_stats[camera] for camera in steps.spec.camera_names}
+    hashes = {camera: file_sha256(video_path(folder, camera)) for camera in steps.spec.camera_names}
+    return StagedEpisode(folder, steps, hashes, stats, success, recovered)
+
+
+def salvage(folder: Path, *, success: bool | None = None) -> StagedEpisode | None:
+    """Makes an episode of what a kill, a power cut or a full disk left, up to its shortest part.
+
+    Returns None when that is shorter than `MIN_RECOVERED_S`.
+    """
     try:
-        folder.mkdir(parents=True)
-        for camera in spec.cameras:
-            images = episode.images[camera.name]
-            path = folder / f"{camera.name}.mp4"
-            with VideoWriter(
-                path,
-                int(spec.control_hz),
-                camera.height,
-                camera.width,
-                crf=layout.CRF,
-                pixel_format=layout.PIXEL_FORMAT,
-                keyframe_every=layout.KEYFRAME_EVERY,
-            ) as video:
-                for image in images:
-                    video.add(image)
-            sync(path)
-            stats[layout.IMAGES + camera.name] = image_stats(images)
-    except BaseException as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        cause = error.__cause__ if isinstance(error, VideoError) else error
-        if isinstance(cause, OSError):
-            raise disk_error(root, cause, read_info(root).total_episodes) from error
-        raise
-    return StagedEpisode(
-        folder=folder,
-        task=episode.task,
-        time=episode.time,
-        proprioception=episode.proprioception,
-        actions=episode.actions,
-        image_times={name: episode.image_times[name] for name in spec.camera_names},
-        stats=stats,
-        success=episode.success,
-        seed=episode.seed,
-    )
-
-
-def disk_error(root: Path, error: OSError, safe: int) -> DatasetError:
-    """Returns what to say when a dataset cannot be written; `safe` episodes are in it."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    what = "the disk is full" if full else f"it cannot be written ({error})"
-    return DatasetError(
-        f"{root}: {what}; {safe} episodes are safe, the one being written is lost. "
-        "Make room and record on"
-    )
+        steps = read_steps(folder)
+        counts = [sum(1 for _ in whole_frames(folder, name)) for name in steps.spec.camera_names]
+    except (DatasetError, OSError, ValueError):
+        return None
+    length = min([len(steps), *counts])
+    if length < MIN_RECOVERED_S * steps.spec.control_hz:
+        return None
+    image_stats = {}
+    for camera in steps.spec.camera_names:
+        rebuild_video(folder, camera, int(steps.spec.control_hz), length)
+        gathered = ImageStats()
+        for picture in read_frames(video_path(folder, camera)):
+            gathered.add(picture)
+        image_stats[camera] = gathered.stats()
+    return seal(folder, steps.up_to(length), image_stats, success=success, recovered=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -11,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Vector: TypeAlias = NDArray[np.float64]
+NestedStats: TypeAlias = dict[str, list[object]]
+"""LeRobot's way to say it: statistic -> nested list."""
 
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 STATISTICS = ("min", "max", "mean", "std", "count", *QUANTILES)
@@ -76,32 +79,52 @@ def merge_all(stats: Sequence[FeatureStats]) -> FeatureStats:
     return reduce(FeatureStats.merge, stats)
 
 
-def image_stats(images: NDArray[np.uint8], max_frames: int = 32) -> FeatureStats:
-    """Returns the statistics of RGB in [0, 1] over evenly spread frames, D = 3 channels.
+class ImageStats:
+    """Gathers the statistics of RGB in [0, 1], D = 3 channels, picture by picture.
 
-    Counted in a histogram of the 256 values, so memory does not grow with the pictures. `count`
-    is the number of frames looked at, as in lerobot.
+    Counted in a histogram of the 256 values, so memory does not grow with the pictures; one
+    picture in `EVERY` is looked at, and of a big one some of its pixels: what a network is
+    normalised by is settled by a few thousand of them.
     """
-    picked = images[np.unique(np.linspace(0, len(images) - 1, max_frames).round().astype(int))]
-    levels = np.arange(256) / 255.0
-    hist = np.stack([np.bincount(picked[..., c].ravel(), minlength=256) for c in range(3)], axis=1)
-    share = hist / hist.sum(axis=0)  # (256, 3)
-    mean = levels @ share
-    cumulative = np.cumsum(share, axis=0)
-    seen = hist > 0
-    return FeatureStats(
-        count=len(picked),
-        mean=mean,
-        squares=np.sum(share * np.square(levels[:, None] - mean), axis=0) * len(picked),
-        low=levels[seen.argmax(axis=0)],
-        high=levels[255 - seen[::-1].argmax(axis=0)],
-        quantiles=np.stack(
-            [levels[(cumulative >= q - 1e-12).argmax(axis=0)] for q in QUANTILES.values()]
-        ),
-    )
+
+    EVERY = 10
+    PIXELS = 20_000
+
+    def __init__(self) -> None:
+        self._hist = np.zeros((256, 3), np.int64)
+        self._seen = self._looked_at = 0
+
+    def add(self, image: NDArray[np.uint8]) -> None:
+        """Takes in one (height, width, 3) picture."""
+        if self._seen % self.EVERY == 0:
+            stride = max(1, math.isqrt(image.shape[0] * image.shape[1] // self.PIXELS))
+            some = image[::stride, ::stride]
+            for channel in range(3):
+                self._hist[:, channel] += np.bincount(some[..., channel].ravel(), minlength=256)
+            self._looked_at += 1
+        self._seen += 1
+
+    def stats(self) -> FeatureStats:
+        """Returns the statistics so far; `count` is pictures looked at, as in lerobot."""
+        levels = np.arange(256) / 255.0
+        share = self._hist / self._hist.sum(axis=0)  # (256, 3)
+        mean = levels @ share
+        cumulative = np.cumsum(share, axis=0)
+        seen = self._hist > 0
+        squares = np.sum(share * np.square(levels[:, None] - mean), axis=0)
+        return FeatureStats(
+            count=self._looked_at,
+            mean=mean,
+            squares=squares * self._looked_at,
+            low=levels[seen.argmax(axis=0)],
+            high=levels[255 - seen[::-1].argmax(axis=0)],
+            quantiles=np.stack(
+                [levels[(cumulative >= q - 1e-12).argmax(axis=0)] for q in QUANTILES.values()]
+            ),
+        )
 
 
-def to_lerobot(stats: FeatureStats, *, is_image: bool) -> dict[str, list[object]]:
+def to_lerobot(stats: FeatureStats, *, is_image: bool) -> NestedStats:
     """Returns lerobot's {statistic: nested list}; pictures have shape (3, 1, 1)."""
     vectors = {
         "min": stats.low,
@@ -111,9 +134,7 @@ def to_lerobot(stats: FeatureStats, *, is_image: bool) -> dict[str, list[object]
         **dict(zip(QUANTILES, stats.quantiles, strict=True)),
     }
     shape = (-1, 1, 1) if is_image else (-1,)
-    nested: dict[str, list[object]] = {
-        name: vector.reshape(shape).tolist() for name, vector in vectors.items()
-    }
+    nested: NestedStats = {name: vector.reshape(shape).tolist() for name, vector in vectors.items()}
     nested["count"] = [stats.count]
     return {name: nested[name] for name in STATISTICS}
 

@@ -17,7 +17,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from demoloop.datasets import DatasetError, DatasetWriter, Episode, open_dataset, stage_episode
+from demoloop.datasets import (
+    DatasetError,
+    DatasetWriter,
+    Episode,
+    disk,
+    open_dataset,
+    stage_episode,
+)
 from demoloop.robot import CameraSpec, RobotSpec
 
 Make = Callable[..., Episode]
@@ -131,7 +138,8 @@ def test_a_folder_with_other_things_is_not_touched(tmp_path: Path, spec: RobotSp
 
 
 def test_a_writer_killed_while_creating_can_begin_again(tmp_path: Path, spec: RobotSpec) -> None:
-    (tmp_path / ".lock").touch()
+    (tmp_path / "demoloop").mkdir()
+    (tmp_path / "demoloop/lock").touch()
     (tmp_path / "meta").mkdir()
     (tmp_path / "meta/info.json.tmp").write_text("{")
     with DatasetWriter(tmp_path, spec) as writer:
@@ -173,22 +181,26 @@ def test_an_episode_that_does_not_fit_is_refused_by_name(
 
 
 # A process that records for ever and says how many episodes are committed. With KILL_AT=n it
-# kills itself before the n-th rename of its second commit.
+# kills itself before the n-th rename of its second commit; with n = 100, when the files are in
+# their places and the line of the journal is not.
 RECORD = """
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-from demoloop.datasets import DatasetWriter, Episode
+from demoloop.datasets import DatasetWriter, Episode, lerobot_write
 from demoloop.robot import CameraSpec, JointSpec, RobotSpec
-hip, front = JointSpec("hip", -1.0, 1.0, 1.0, 1.0), CameraSpec("front", 16, 16)
+side = int(os.environ.get("SIDE", "16"))
+hip, front = JointSpec("hip", -1.0, 1.0, 1.0, 1.0), CameraSpec("front", side, side)
 spec = RobotSpec("one_joint", (hip,), (front,), 30.0)
 
 def episode(n):
     steps = 3 + n % 3
     time = np.arange(steps) / 30
     seen, sent = np.full((steps, 2), n, np.float32), np.full((steps, 1), n, np.float32)
-    images = {"front": np.full((steps, 16, 16, 3), n % 8 * 30, np.uint8)}
-    return Episode(f"task {n}", time, seen, sent, images, {"front": time}, True, n)
+    images = np.full((steps, side, side, 3), n % 8 * 30, np.uint8)
+    if side > 16:  # noise, which fills a disk
+        images[:] += np.random.default_rng(n).integers(0, 40, images.shape, np.uint8)
+    return Episode(f"task {n}", time, seen, sent, {"front": images}, {"front": time}, True, n)
 
 kill_at, rename, count = int(os.environ.get("KILL_AT", "0")), os.replace, 0
 def replace_or_die(source, target):
@@ -202,6 +214,8 @@ with DatasetWriter(Path(sys.argv[1]), spec) as writer:
     if kill_at and writer.num_episodes == 0:
         writer.add(episode(0))
         os.replace = replace_or_die
+        if kill_at == 100:
+            lerobot_write.append_entry = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
     for _ in range(int(sys.argv[2])):
         n = writer.num_episodes
         writer.add(episode(n))
@@ -231,19 +245,24 @@ def check_recorded(root: Path, at_least: int) -> int:
     return len(dataset.episodes)
 
 
-@pytest.mark.parametrize("rename", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("rename", [1, 2, 3, 4, 5, 6, 7, 8, 100])
 def test_a_kill_before_any_rename_of_a_commit_loses_nothing_committed(
     tmp_path: Path, rename: int
 ) -> None:
     process = record(tmp_path, 1, kill_at=rename)
     assert process.wait() == -signal.SIGKILL
     assert check_recorded(tmp_path, 1) == 1
-    assert record(tmp_path, 0).wait() == 0  # opening clears away the half commit
-    assert len(list((tmp_path / "data").rglob("*.parquet*"))) == 1
-    assert len(list((tmp_path / "videos").rglob("*.mp4*"))) == 1
+    # Before the second rename nobody knows whether the episode is to be kept, and this one is too
+    # short to show anything; from then on the commit is completed when the dataset is opened.
+    kept = 1 if rename <= 2 else 2
+    assert record(tmp_path, 0).wait() == 0
+    assert check_recorded(tmp_path, kept) == kept
+    assert len(list((tmp_path / "data").rglob("*.parquet*"))) == kept
+    assert len(list((tmp_path / "videos").rglob("*.mp4*"))) == kept
+    assert list((tmp_path / "demoloop/open").iterdir()) == []
+    assert len(list((tmp_path / "demoloop/trash").glob("*"))) == 2 - kept
     assert record(tmp_path, 1).wait() == 0  # and recording goes on
-    assert check_recorded(tmp_path, 2) == 2
-    assert len(list(tmp_path.rglob("*.parquet"))) == 4  # two episodes, their index, the tasks
+    assert check_recorded(tmp_path, kept + 1) == kept + 1
 
 
 def test_random_kills_lose_nothing_committed(tmp_path: Path) -> None:
@@ -298,7 +317,7 @@ def test_a_full_disk_says_how_many_episodes_are_safe(
 
 
 # In a mount namespace of its own, so that the small disk goes when the process does.
-FILL = 'mount -t tmpfs -o size=400k tmpfs "$1" && "$2" -c "$3" "$1/d" 1000; cp -r "$1/d" "$4"'
+FILL = 'mount -t tmpfs -o size=40m tmpfs "$1" && "$2" -c "$3" "$1/d" 1000; cp -r "$1/d" "$4"'
 
 
 @pytest.mark.skipif(
@@ -312,7 +331,18 @@ def test_a_really_full_disk_loses_nothing_committed(tmp_path: Path) -> None:
         ["unshare", "--mount", "sh", "-c", FILL, "sh", *map(str, arguments)],
         capture_output=True,
         text=True,
+        env={**os.environ, "SIDE": "256"},
     )
     committed = len(done.stdout.split())
     assert f"disk is full; {committed} episodes are safe" in done.stderr
-    assert check_recorded(tmp_path / "copy", committed) == committed > 5
+    dataset = open_dataset(tmp_path / "copy")
+    assert dataset.missing == () and len(dataset.episodes) == committed > 5
+    assert [dataset.episode(n).actions[0, 0] for n in range(committed)] == list(range(committed))
+
+
+def test_a_disk_without_room_is_refused_before_anything_is_recorded(
+    tmp_path: Path, spec: RobotSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "free_bytes", lambda root: 2_000_000)
+    with pytest.raises(DatasetError, match=r"2 MB are free, .* make room for 8 MB"):
+        DatasetWriter(tmp_path / "d", spec).__enter__()

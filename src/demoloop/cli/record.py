@@ -17,7 +17,6 @@ from demoloop.datasets import (
     EpisodeRecorder,
     StagedEpisode,
     open_dataset,
-    stage_episode,
 )
 from demoloop.robot import run_episode
 from demoloop.robot.arms.so101 import SO101
@@ -82,7 +81,7 @@ def record_expert(options: Options, *, progress: bool = True) -> int:
     if options.expert < 0:
         raise SimError(f"--expert is {options.expert}; persons are counted from 0")
     task = find_task(options.task)
-    with DatasetWriter(options.out, SO101) as writer:
+    with DatasetWriter(options.out, SO101, recovers=False) as writer:
         first = _next_seed(options, task.instruction) if writer.num_episodes else options.seed
         bar = tqdm(
             total=options.episodes, initial=writer.num_episodes, disable=not progress,
@@ -130,14 +129,15 @@ def _demonstrate(options: Options, seed: int) -> StagedEpisode | None:
     randomization = MODERATE if options.randomize else None
     robot = make_robot(options.task, [seed], randomization=randomization, disturbance=disturbance)
     agent = demonstrator(robot, options.expert, options.recoveries)
-    recorder = EpisodeRecorder()
-    listener = leaving_out_blunders(agent, recorder)
+    task = robot.task.instruction
     try:
-        run_episode(robot, agent, robot.max_steps, listener, is_over=robot.succeeded)
-        success = robot.succeeded()
+        with EpisodeRecorder(options.out, task=task, seed=seed, waits=True) as recorder:
+            listener = leaving_out_blunders(agent, recorder)
+            run_episode(robot, agent, robot.max_steps, listener, is_over=robot.succeeded)
+            success = robot.succeeded()
+            if len(recorder) and (success or options.keep_failures):
+                return recorder.finish(success=success)
+            recorder.discard()
+            return None
     finally:
         robot.close()
-    if not len(recorder) or not (success or options.keep_failures):
-        return None
-    episode = recorder.finish(task=robot.task.instruction, success=success, seed=seed)
-    return stage_episode(options.out, episode)
