@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import reduce
 from typing import TypeAlias
 
 import numpy as np
@@ -72,11 +71,6 @@ class FeatureStats:
             high=np.maximum(self.high, other.high),
             quantiles=self.quantiles + (other.quantiles - self.quantiles) * share,
         )
-
-
-def merge_all(stats: Sequence[FeatureStats]) -> FeatureStats:
-    """Returns the statistics of all samples; `stats` has at least one member."""
-    return reduce(FeatureStats.merge, stats)
 
 
 class ImageStats:

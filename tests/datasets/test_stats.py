@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,14 @@ import pytest
 from demoloop.datasets.stats import (
     STATISTICS,
     FeatureStats,
+    ImageStats,
     from_lerobot,
-    image_stats,
-    merge_all,
     to_lerobot,
 )
+
+
+def merge_all(stats: Sequence[FeatureStats]) -> FeatureStats:
+    return reduce(FeatureStats.merge, stats)
 
 
 @pytest.mark.parametrize(("mean", "std"), [(90.0, 0.01), (1000.0, 0.1), (0.0, 1.0), (-1e6, 1e-3)])
@@ -47,15 +52,18 @@ def test_quantiles_of_an_episode_are_exact() -> None:
 
 
 def test_image_stats_equal_those_of_the_pixels() -> None:
-    images = np.random.default_rng(3).integers(0, 256, (20, 16, 24, 3), dtype=np.uint8)
-    stats, pixels = image_stats(images), images.reshape(-1, 3) / 255.0
+    images = np.random.default_rng(3).integers(0, 256, (25, 16, 24, 3), dtype=np.uint8)
+    gathered = ImageStats()
+    for image in images:
+        gathered.add(image)
+    stats, pixels = gathered.stats(), images[[0, 10, 20]].reshape(-1, 3) / 255.0
+    assert stats.count == 3
     np.testing.assert_allclose(stats.mean, pixels.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(stats.std, pixels.std(axis=0), rtol=1e-12)
     np.testing.assert_allclose(stats.low, pixels.min(axis=0))
     np.testing.assert_allclose(stats.high, pixels.max(axis=0))
     inverted = np.quantile(pixels, [0.01, 0.1, 0.5, 0.9, 0.99], axis=0, method="inverted_cdf")
     np.testing.assert_allclose(stats.quantiles, inverted, rtol=1e-12)
-    assert stats.count == 20
 
 
 @pytest.mark.parametrize("is_image", [False, True])
