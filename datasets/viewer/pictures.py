@@ -1,0 +1,112 @@
+"""Pictures of an episode as JPEG: frames to be looked at, and the filmstrip of the list."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from demoloop.datasets.errors import DatasetError
+from demoloop.datasets.lerobot_read import Dataset
+
+MAX_FRAMES = 32
+"""Frames in one answer, so that no request can fill the memory."""
+
+_QUALITY = 92  # JPEG; frames are looked at for defects
+_STRIP_QUALITY = 80
+_TILE = (88, 104)  # height and width [px] of a picture in a filmstrip, twice what the page shows
+_SMALL = 240  # px; a picture of fewer lines keeps its colours whole, as in the video
+
+
+def frames_as_jpeg(dataset: Dataset, i: int, camera: str, first: int, count: int) -> bytes:
+    """Returns frames of episode i: of each its length (4 bytes, big endian) and its JPEG.
+
+    Args:
+        dataset: What to read.
+        i: Place of the episode in `dataset.episodes`.
+        camera: Whose pictures.
+        first: First step, counted as the page counts: as recorded, whatever was trimmed since.
+        count: How many; fewer are returned at the end of the episode.
+
+    Raises:
+        DatasetError: The steps are not in the episode, or the video cannot be decoded.
+    """
+    episode = dataset.episodes[i]
+    start = first - episode.first
+    stop = min(start + min(count, MAX_FRAMES), episode.length)
+    if not 0 <= start < stop:
+        raise DatasetError(
+            f"episode {episode.index} has steps {episode.first} to "
+            f"{episode.first + episode.length - 1}, asked for {first}"
+        )
+    parts = []
+    for step in range(start, stop):
+        data = _jpeg(dataset.frame(i, camera, step), _QUALITY)
+        parts += [len(data).to_bytes(4, "big"), data]
+    return b"".join(parts)
+
+
+class Filmstrips:
+    """Start, middle and end of each episode side by side, made when first asked for."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = _cache_folder(root)
+
+    def get(self, dataset: Dataset, i: int) -> bytes:
+        """Returns the filmstrip of episode i as JPEG; from the disk when it was made before.
+
+        Raises:
+            DatasetError: There is no camera, or the video cannot be decoded.
+        """
+        episode = dataset.episodes[i]
+        if not dataset.spec.camera_names:
+            raise DatasetError(f"{dataset.root} has no camera")
+        camera = dataset.spec.camera_names[0]
+        key = f"{episode.uuid} {episode.sha256} {episode.first} {episode.length} {camera}"
+        path = self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.jpg"
+        with contextlib.suppress(OSError):
+            return path.read_bytes()
+        steps = (0, episode.length // 2, episode.length - 1)
+        tiles = [_tile(dataset.frame(i, camera, step)) for step in steps]
+        data = _jpeg(np.concatenate(tiles, axis=1), _STRIP_QUALITY)
+        # On a full or read-only disk it is made anew each time.
+        with contextlib.suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            partial = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+            partial.write_bytes(data)
+            partial.replace(path)
+        return data
+
+
+def _tile(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Shrinks to fill a tile and crops what stands out."""
+    height, width = _TILE
+    scale = max(height / frame.shape[0], width / frame.shape[1])
+    size = max(width, round(frame.shape[1] * scale)), max(height, round(frame.shape[0] * scale))
+    scaled = cv2.resize(frame, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+    top, left = (scaled.shape[0] - height) // 2, (scaled.shape[1] - width) // 2
+    return scaled[top : top + height, left : left + width]
+
+
+def _jpeg(frame: NDArray[np.uint8], quality: int) -> bytes:
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    if min(frame.shape[:2]) < _SMALL:
+        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    is_done, data = cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), options)
+    if not is_done:
+        raise DatasetError(f"a picture of {frame.shape} cannot be shown as JPEG")
+    return data.tobytes()
+
+
+def _cache_folder(root: Path) -> Path:
+    """Returns a folder beside the episodes, so that both are deleted together, where possible."""
+    if os.access(root, os.W_OK):
+        return root / ".cache" / "thumbnails"
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "demoloop" / "thumbnails"

@@ -1,0 +1,1 @@
+"""The page of the viewer: HTML, CSS and plain ES modules, served as they are."""

@@ -1,0 +1,161 @@
+// What can be said about an episode: each button writes one line of the overlay, and `u` takes
+// the last one back. Nothing recorded is touched.
+
+import { postEdit, postUndo } from "./api.js";
+import { $, el, keyButton, toast } from "./dom.js";
+
+export class Edits {
+  // page: what the rest of the page knows and does, as functions
+  constructor(page) {
+    this.page = page;
+    this.busy = false; // an edit is on its way: the change it makes is ours
+    this.actions = [
+      { key: "s", label: "Success", text: "mark as a success", run: () => this.edit("success", { success: true }) },
+      { key: "f", label: "Failure", text: "mark as a failure", run: () => this.edit("success", { success: false }) },
+      { key: "b", label: "Not judged", text: "take the verdict back", run: () => this.edit("success", { success: null }) },
+      { key: "t", label: "Trim", text: "keep only what is between the marks", run: () => this.trim() },
+      { key: "r", label: "Task", text: "say another task", run: () => this.relabel() },
+      { key: "w", label: "Weight", text: "how often it is drawn in training", run: () => this.weigh() },
+      { key: "g", label: "Tag", text: "add a tag", run: () => this.tag() },
+      { key: "p", label: "Split", text: "train, val or another", run: () => this.split() },
+      { key: "d", label: "Drop", text: "leave the episode out", run: () => this.drop() },
+      { key: "u", label: "Undo", text: "take the last edit back", run: () => this.undoLast() },
+    ];
+  }
+
+  showBar() {
+    $("#edits").replaceChildren(...this.actions.map(({ key, label, text, run }) => {
+      const button = keyButton(label, key, run);
+      button.id = `edit-${label.toLowerCase().replace(" ", "-")}`;
+      button.title = text;
+      return button;
+    }));
+  }
+
+  async run(write, done) {
+    if (this.busy) return false;
+    this.busy = true;
+    try {
+      const answer = await write();
+      await this.page.reload();
+      toast(`${done ?? answer.sentence} — u takes it back`);
+      return true;
+    } catch (error) {
+      toast(error.message, true);
+      return false;
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  async edit(op, fields) {
+    const episode = this.page.current();
+    if (!episode) return toast("Choose an episode first.", true);
+    await this.run(() => postEdit(op, episode.uuid, fields));
+  }
+
+  async trim() {
+    const episode = this.page.current();
+    const [first, last] = this.page.marks();
+    if (!episode || (first === null && last === null)) {
+      return toast("Mark first what is to be kept: [ at its first step, ] at its last.", true);
+    }
+    const start = episode.first + (first ?? 0);
+    const stop = episode.first + (last ?? episode.length - 1) + 1;
+    await this.edit("trim", { first: start, stop });
+  }
+
+  async drop() {
+    const episode = this.page.current();
+    if (!episode) return toast("Choose an episode first.", true);
+    this.page.next();
+    await this.run(() => postEdit("drop", episode.uuid, {}));
+  }
+
+  async relabel() {
+    const tasks = this.page.data().episodes.map((episode) => episode.task);
+    const task = await this.ask("Task", this.page.current()?.task, tasks);
+    if (task !== null) await this.edit("relabel", { task });
+  }
+
+  async weigh() {
+    const said = await this.ask("Weight in training, 1 is usual, 0 is never", String(this.page.current()?.weight ?? 1), []);
+    if (said === null) return;
+    const weight = Number(said);
+    if (said === "" || !(weight >= 0)) return toast(`A weight is a number of 0 or more, not “${said}”.`, true);
+    await this.edit("weigh", { weight });
+  }
+
+  async tag() {
+    const tag = await this.ask("Tag to add", "", this.page.data().episodes.flatMap((episode) => episode.tags));
+    if (tag) await this.edit("tag", { tag });
+  }
+
+  async split() {
+    const known = ["train", "val", "test", ...this.page.data().episodes.map((episode) => episode.split)];
+    const split = await this.ask("Split; empty for none", this.page.current()?.split ?? "", known);
+    if (split !== null) await this.edit("split", { split });
+  }
+
+  async undoLast() {
+    const last = this.page.data().history.findLast((edit) => edit.undoable);
+    if (!last) return toast("There is no edit to take back.");
+    await this.undo(last);
+  }
+
+  async undo(edit) {
+    await this.run(() => postUndo(edit.id), `Taken back: ${edit.sentence}`);
+  }
+
+  // Resolves to what was typed, or to null when the dialog was left.
+  ask(label, value, known) {
+    const dialog = $("#ask");
+    $("#ask-label").textContent = label;
+    $("#ask-value").value = value ?? "";
+    $("#ask-known").replaceChildren(
+      ...[...new Set(known)].filter(Boolean).map((text) => el("option", { value: text })));
+    dialog.returnValue = "";
+    dialog.showModal();
+    $("#ask-value").select();
+    $("#ask-cancel").onclick = () => dialog.close("");
+    return new Promise((resolve) => {
+      const closed = () => resolve(dialog.returnValue === "ok" ? $("#ask-value").value.trim() : null);
+      dialog.addEventListener("close", closed, { once: true });
+    });
+  }
+
+  tagChip(tag) {
+    return el("button", {
+      className: "badge tag", title: `remove the tag ${tag}`, "aria-label": `Remove the tag ${tag}`,
+      on: { click: () => this.edit("untag", { tag }) },
+    }, el("bdi", { text: tag }), " ×");
+  }
+
+  line(edit) {
+    const text = el("span", { className: edit.undone ? "undone" : "", dir: "auto", text: edit.sentence });
+    const about = el("span", { className: "quiet", text: ` ${edit.author}, ${edit.time.replace("T", " ").slice(0, 16)} ` });
+    const made = el("li", {}, text, about);
+    if (edit.undoable) {
+      made.append(el("button", { className: "small", text: "Undo", on: { click: () => this.undo(edit).then(() => this.fillHistory()) } }));
+    }
+    return made;
+  }
+
+  showOwn() {
+    const uuid = this.page.current()?.uuid;
+    const own = this.page.data().history.filter((edit) => edit.episodes.includes(uuid)).reverse();
+    $("#own-edits").replaceChildren(...own.map((edit) => this.line(edit)));
+    if (!own.length) $("#own-edits").append(el("li", { className: "quiet", text: "As it was recorded." }));
+  }
+
+  fillHistory() {
+    const edits = [...this.page.data().history].reverse();
+    $("#history ol").replaceChildren(...edits.map((edit) => this.line(edit)));
+    if (!edits.length) $("#history ol").append(el("li", { className: "quiet", text: "No edit yet." }));
+  }
+
+  showHistory() {
+    this.fillHistory();
+    $("#history").showModal();
+  }
+}

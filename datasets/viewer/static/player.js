@@ -1,0 +1,152 @@
+// One clock for all cameras: a step is shown when every camera's picture of it is there.
+//
+// Pictures come from the server one by one, not from <video>: the browser's seeking is not exact
+// to the frame, h264 in 4:4:4 and hevc do not play everywhere, and files of others hold many
+// episodes each. This way works for all of them, and shows exactly what training reads.
+
+import { el } from "./dom.js";
+import { FrameStore } from "./frames.js";
+
+const AHEAD = 32; // steps asked for before they are due
+
+export class Player {
+  constructor(place, onStep, onPlaying) {
+    this.place = place;
+    this.onStep = onStep;
+    this.onPlaying = onPlaying;
+    this.store = new FrameStore();
+    this.speed = 1;
+    this.playing = false;
+    this.episode = null;
+    this.drawing = false;
+  }
+
+  setCameras(cameras) {
+    this.views = cameras.map((camera) => {
+      const canvas = el("canvas", { width: camera.width, height: camera.height });
+      const fault = el("p", { className: "fault", hidden: "" });
+      if (camera.height < 200) canvas.classList.add("coarse");
+      canvas.style.aspectRatio = `${camera.width} / ${camera.height}`;
+      const context = canvas.getContext("2d");
+      return { canvas, fault, context, name: camera.name };
+    });
+    this.place.replaceChildren(...this.views.map(({ canvas, fault, name }) =>
+      el("figure", {}, el("div", { className: "screen" }, canvas, fault),
+        el("figcaption", { text: name, dir: "auto" }))));
+  }
+
+  // Shows an episode from a step on; the same one again after an edit keeps its pictures.
+  open(episode, fps, step = 0) {
+    if (this.episode?.uuid !== episode.uuid) {
+      this.pause();
+      this.store.turnTo();
+    }
+    this.episode = episode;
+    this.fps = fps;
+    this.shown = -1;
+    this.seek(step);
+  }
+
+  close() {
+    this.pause();
+    this.episode = null;
+    for (const { canvas, context } of this.views) {
+      context.clearRect(0, 0, canvas.width, canvas.height);
+      delete canvas.dataset.step;
+    }
+  }
+
+  seek(step) {
+    if (!this.episode) return;
+    this.target = Math.min(Math.max(Math.round(step), 0), this.episode.length - 1);
+    this.position = this.target;
+    this.onStep(this.target);
+    this.draw();
+  }
+
+  toggle() {
+    if (this.playing) this.pause();
+    else this.play();
+  }
+
+  pause() {
+    this.playing = false;
+    this.onPlaying(false);
+  }
+
+  play() {
+    if (!this.episode) return;
+    if (this.target >= this.episode.length - 1) this.seek(0);
+    this.playing = true;
+    this.onPlaying(true);
+    let before = performance.now();
+    const tick = (now) => {
+      if (!this.playing) return;
+      // While pictures are awaited the clock stands still, so that no camera runs ahead.
+      if (this.shown === this.target) {
+        this.position += ((now - before) / 1000) * this.fps * this.speed;
+      }
+      before = now;
+      const due = Math.min(Math.floor(this.position), this.episode.length - 1);
+      if (due !== this.target) {
+        this.target = due;
+        this.onStep(due);
+        this.draw();
+      }
+      if (due >= this.episode.length - 1 && this.shown === due) this.pause();
+      else requestAnimationFrame(tick);
+    };
+    requestAnimationFrame(tick);
+  }
+
+  // Draws until what is shown is what is wanted: of many steps asked for while one is on its
+  // way, only the last is fetched.
+  async draw() {
+    if (this.drawing) return;
+    this.drawing = true;
+    try {
+      while (this.episode && this.shown !== this.target) {
+        await this.drawOne(this.episode, this.target);
+      }
+    } finally {
+      this.drawing = false;
+    }
+  }
+
+  async drawOne(episode, step) {
+    const recorded = episode.first + step;
+    const end = episode.first + episode.length;
+    const { uuid } = episode;
+    await Promise.all(this.views.map((_, c) =>
+      this.store.load(uuid, c, recorded, end, !this.playing)));
+    if (this.episode?.uuid !== uuid) return;
+    const bitmaps = await Promise.all(this.views.map((_, c) => {
+      const blob = this.store.get(uuid, c, recorded);
+      return blob ? createImageBitmap(blob) : null;
+    }));
+    if (this.episode !== episode) return;
+    this.views.forEach((view, c) => {
+      const sentence = this.store.fault(uuid, c);
+      view.fault.hidden = !sentence;
+      view.fault.textContent = sentence ?? "";
+      view.canvas.classList.toggle("gone", Boolean(sentence));
+      if (bitmaps[c]) {
+        view.context.drawImage(bitmaps[c], 0, 0, view.canvas.width, view.canvas.height);
+        bitmaps[c].close();
+      }
+      view.canvas.dataset.step = step;
+      view.canvas.dataset.uuid = uuid;
+    });
+    this.shown = step;
+    this.prefetch(uuid, recorded, end);
+  }
+
+  prefetch(uuid, recorded, end) {
+    if (this.target !== this.shown && !this.playing) return; // still scrubbing
+    this.views.forEach(async (_, c) => {
+      for (let step = recorded; step < Math.min(end, recorded + AHEAD); step += 16) {
+        await this.store.load(uuid, c, step, end, false);
+      }
+    });
+  }
+}

@@ -1,0 +1,1 @@
+"""Third-party parts of the page, unchanged; VENDOR.md says where each is from."""
