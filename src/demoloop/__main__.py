@@ -20,6 +20,9 @@ VERBS: Mapping[str, Verb] = {
     "record": Verb(
         "demoloop.cli.record", "Record demonstrations into a dataset.", ("sim", "teleop")
     ),
+    "view": Verb(
+        "demoloop.cli.view", "Look at a dataset in the browser, and edit it.", ("view",)
+    ),
     "train": Verb(
         "demoloop.cli.train", "Train a policy on a dataset by behaviour cloning.", ("train",)
     ),

@@ -173,9 +173,9 @@ function mark(first, last) {
 function showMarks() {
   const [first, last] = marks;
   const isMarked = first !== null || last !== null;
-  $("#unmark").hidden = !isMarked;
+  $("#unmark").disabled = !isMarked;
   $("#marks").textContent = isMarked
-    ? `keep ${first ?? 0} … ${last ?? current.length - 1}: press t to trim` : "";
+    ? `keep ${first ?? 0} … ${last ?? current.length - 1}` : "";
 }
 
 // Goes to another episode of the list; `wraps` is for the key, which stays at the ends.
@@ -291,6 +291,8 @@ function wire() {
   $("#back").addEventListener("click", () => seek(player.target - 1));
   $("#forth").addEventListener("click", () => seek(player.target + 1));
   $("#speed").addEventListener("change", () => setSpeed(0));
+  $("#mark-first").addEventListener("click", () => mark(player.target, marks[1]));
+  $("#mark-last").addEventListener("click", () => mark(marks[0], player.target));
   $("#unmark").addEventListener("click", () => mark(null, null));
   $("#check").addEventListener("click", check);
   $("#help-open").addEventListener("click", () => keys.help());

@@ -26,13 +26,14 @@ export class Player {
       const canvas = el("canvas", { width: camera.width, height: camera.height });
       const fault = el("p", { className: "fault", hidden: "" });
       if (camera.height < 200) canvas.classList.add("coarse");
-      canvas.style.aspectRatio = `${camera.width} / ${camera.height}`;
       const context = canvas.getContext("2d");
-      return { canvas, fault, context, name: camera.name };
+      const figure = el("figure", {}, el("div", { className: "screen" }, canvas, fault),
+        el("figcaption", { text: camera.name, dir: "auto" }));
+      figure.style.setProperty("--aspect", camera.width / camera.height);
+      figure.style.setProperty("--columns", Math.min(cameras.length, 3));
+      return { canvas, fault, context, figure };
     });
-    this.place.replaceChildren(...this.views.map(({ canvas, fault, name }) =>
-      el("figure", {}, el("div", { className: "screen" }, canvas, fault),
-        el("figcaption", { text: name, dir: "auto" }))));
+    this.place.replaceChildren(...this.views.map(({ figure }) => figure));
   }
 
   // Shows an episode from a step on; the same one again after an edit keeps its pictures.

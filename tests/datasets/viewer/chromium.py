@@ -152,10 +152,12 @@ class Chromium:
         return said["result"].get("value")
 
     def wait(self, expression: str) -> Any:
-        """Returns the value of an expression once it is true in JavaScript's sense."""
+        """Returns the value of an expression once it is true; an element is."""
         end = time.monotonic() + DEADLINE_S
         while True:
-            value = self.js(expression)
+            value = self.js(
+                f"Promise.resolve({expression}).then((v) => v instanceof Node || v)"
+            )
             if value:
                 return value
             if time.monotonic() > end:

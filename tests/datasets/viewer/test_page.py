@@ -1,0 +1,193 @@
+"""What the page shows, and that it stays within its own four walls."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demoloop.datasets import DatasetWriter, Episode
+from demoloop.robot import RobotSpec
+
+Look = Callable[[Path], AbstractContextManager[Any]]
+MakeEpisode = Callable[..., Episode]
+
+ROWS = "[...document.querySelectorAll('.episode')]"
+
+
+def write(root: Path, spec: RobotSpec, episodes: list[Episode]) -> Path:
+    with DatasetWriter(root, spec) as writer:
+        for episode in episodes:
+            writer.add(episode)
+    return root
+
+
+@pytest.fixture
+def many(tmp_path: Path, spec: RobotSpec, make_episode: MakeEpisode) -> Path:
+    episodes = [make_episode(seed, steps=2) for seed in range(60)]
+    return write(tmp_path / "many", spec, episodes)
+
+
+def test_nothing_is_asked_of_anybody_else(root: Path, look: Look) -> None:
+    with look(root) as page:
+        page.press("j", "Space", "1", "3", "h", "Escape", "?", "Escape")
+        page.wait("[...document.querySelectorAll('.episode img.there')].length === 3")
+        assert len(page.requests) > 10
+        strangers = [r for r in page.requests if not r.startswith((page.address, "data:", "blob:"))]
+        assert strangers == []
+        assert page.problems == []  # among them what the content security policy refused
+
+
+def test_the_page_may_not_load_from_elsewhere(root: Path, look: Look) -> None:
+    with look(root) as page:
+        blocked = page.js(
+            "new Promise((done) => { document.addEventListener('securitypolicyviolation', "
+            "(event) => done(event.blockedURI)); new Image().src = 'http://192.0.2.1/x.png'; })"
+        )
+    assert blocked.startswith("http://192.0.2.1")
+
+
+def test_only_rows_in_sight_are_elements(many: Path, look: Look) -> None:
+    with look(many) as page:
+        assert page.js("document.querySelector('#count').textContent") == "60 episodes"
+        assert 0 < page.js(f"{ROWS}.length") < 30
+        page.press(*["j"] * 59)
+        page.wait("document.querySelector('#task').textContent.startsWith('#59')")
+        assert page.js(f"{ROWS}.length") < 30
+        assert page.wait(f"{ROWS}.some(r => r.ariaSelected === 'true' && r.ariaPosInSet === '60')")
+
+
+def test_search_and_filters_leave_what_fits(
+    tmp_path: Path, spec: RobotSpec, make_episode: MakeEpisode, look: Look
+) -> None:
+    tasks = ["pick the cube", "stack the cube", "push the ball"]
+    episodes = [make_episode(s, task=task) for s, task in enumerate(tasks, start=1)]
+    with look(write(tmp_path / "tasks", spec, episodes)) as page:
+        listed = f"{ROWS}.map(r => r.querySelector('.number').textContent)"
+        page.press("/")
+        page.type("cube")
+        assert page.wait(f"{ROWS}.length === 2 && {listed}") == ["#0", "#1"]
+        page.js(
+            "(e => { e.value = 'yes'; e.dispatchEvent(new Event('change')); })"
+            "(document.querySelector('#by-success'))"
+        )
+        assert page.wait(f"{ROWS}.length === 1 && {listed}") == ["#1"]
+        page.js("(e => { e.value = ''; e.dispatchEvent(new Event('input')); })(search)")
+        page.js(
+            "(e => { e.value = ''; e.dispatchEvent(new Event('change')); })"
+            "(document.querySelector('#by-success'))"
+        )
+        page.click("#direction")
+        assert page.wait(f"{ROWS}.length === 3 && {listed}") == ["#2", "#1", "#0"]
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        "<img src=x onerror='document.title=1'><script>document.title=2</script>&amp;",
+        "take " + "the very long way around " * 400,
+        "\u202eeht pu kcip \u05e7\u05d7 \u05d0\u05ea \u05d4\u05e7\u05d5\u05d1\u05d9\u05d4\u202c",
+        "${alert(1)} $token \\ \" ' `",
+    ],
+    ids=["html", "long", "right-to-left", "template"],
+)
+def test_a_hostile_task_is_shown_as_text(
+    task: str,
+    tmp_path: Path,
+    spec: RobotSpec,
+    make_episode: MakeEpisode,
+    look: Look,
+) -> None:
+    root = write(tmp_path / "hostile", spec, [make_episode(1, task=task)])
+    with look(root) as page:
+        assert page.js("document.querySelector('.episode .task').textContent") == task
+        assert page.js("document.querySelector('#task').textContent") == f"#0  {task}"
+        assert page.js("document.title") == "hostile · demoloop"
+        assert page.js("document.querySelectorAll('main img, main script, nav script').length") == 0
+        # It takes no more room than any other.
+        assert page.js("document.querySelector('.episode').offsetHeight") == 76
+        assert page.js("document.querySelector('#task').offsetHeight") < 80
+        assert page.js("document.documentElement.scrollWidth <= innerWidth")
+        assert page.problems == []
+
+
+def test_a_missing_video_gives_a_sentence_and_the_rest_works(root: Path, look: Look) -> None:
+    with look(root) as page:
+        video = next((root / "videos/observation.images.wrist").rglob("file-001.mp4"))
+        shutil.move(video, root / "elsewhere.mp4")
+        page.press("j")
+        sentence = page.wait(
+            "document.querySelectorAll('.fault')[1].hidden || "
+            "document.querySelectorAll('.fault')[1].textContent"
+        )
+        sentence = page.wait(
+            "!document.querySelectorAll('.fault')[1].hidden && "
+            "document.querySelectorAll('.fault')[1].textContent"
+        )
+        assert "wrist" in sentence and "file-001.mp4" in sentence
+        assert page.js("document.querySelectorAll('.fault')[0].hidden")
+        page.press("End")
+        page.wait("document.querySelector('canvas').dataset.step === '5'")
+        page.press("j")
+        assert page.wait(
+            "document.querySelector('#task').textContent.startsWith('#2') && "
+            "[...document.querySelectorAll('.fault')].every(f => f.hidden)"
+        )
+
+
+def test_episodes_that_cannot_be_read_are_named(g1: Path, look: Look) -> None:
+    with look(g1) as page:
+        assert page.js("document.querySelector('#missing').textContent") == "98 not shown"
+        page.click("#missing")
+        assert page.wait("document.querySelectorAll('#absent li').length") == 98
+
+
+def test_what_was_recorded_meanwhile_appears(
+    root: Path, spec: RobotSpec, make_episode: MakeEpisode, look: Look
+) -> None:
+    with look(root) as page:
+        page.press("j")
+        page.wait("document.querySelector('#task').textContent.startsWith('#1')")
+        write(root, spec, [make_episode(4)])
+        page.wait("document.querySelector('#count').textContent === '4 episodes'")
+        assert "changed on disk" in page.js("document.querySelector('#toast').textContent")
+        assert page.js("document.querySelector('#task').textContent").startswith("#1")
+
+
+def test_a_closed_page_leaves_the_viewer_as_it_was(many: Path, look: Look) -> None:
+    with look(many) as page:
+        for _ in range(3):
+            page.press("j", "Space")  # requests are under way
+            page.open("about:blank")
+            page.open(page.address)
+            page.wait("performance.getEntriesByName('filled').length")
+        assert page.js("fetch('/api/state').then(r => r.status)") == 200
+
+
+def test_each_thing_to_press_is_reached_by_the_tab_key(root: Path, look: Look) -> None:
+    with look(root) as page:
+        page.wait("document.querySelectorAll('.legend button').length")
+        wanted = set(page.js("[...document.querySelectorAll('button, input, select, #list')]"
+                             ".filter(e => e.checkVisibility() && !e.disabled)"
+                             ".map((e, i) => (e.dataset.nth = i, String(i)))"))
+        reached = set()
+        for _ in range(len(wanted) + 5):
+            page.press("Tab")
+            reached.add(page.js("document.activeElement.dataset.nth"))
+            assert page.js(
+                "document.activeElement === document.body || "
+                "getComputedStyle(document.activeElement).outlineStyle !== 'none'"
+            )
+        assert wanted <= reached
+
+
+def test_every_key_stands_in_the_help(root: Path, look: Look) -> None:
+    with look(root) as page:
+        page.press("?")
+        keys = set(page.wait("[...document.querySelectorAll('#help kbd')].map(k => k.textContent)"))
+    said = "j k / Space ArrowLeft ArrowRight [ ] x s f b t r w g p d u h c ? + - 0 n 1 2 3"
+    assert set(said.split()) <= keys
