@@ -20,6 +20,7 @@ from demoloop.datasets.lerobot_files import EpisodeFiles, EpisodeInfo, VideoPart
 from demoloop.datasets.lerobot_info import Info, read_info
 from demoloop.datasets.spec_from_data import proprioception_names, spec_from_data
 from demoloop.robot import RobotSpec
+from demoloop.robot.frame_reader import OPEN_READERS
 from demoloop.robot.video import VideoError, read_frames
 
 
@@ -85,18 +86,50 @@ class Dataset:
         """Returns where the pictures of each camera of episode i are."""
         return self._files[i].videos
 
-    def frames(self, i: int, camera: str) -> Iterator[NDArray[np.uint8]]:
-        """Yields the (height, width, 3) uint8 RGB pictures of one camera, in order."""
-        files = self._files[i]
-        if camera not in files.videos:
-            raise DatasetError(
-                f"{self.root} has no camera {camera!r}; it has {', '.join(files.videos) or 'none'}"
-            )
-        part = files.videos[camera]
+    def files(self, i: int) -> EpisodeFiles:
+        """Returns where episode i is."""
+        return self._files[i]
+
+    def frames(
+        self, i: int, camera: str, start: int = 0, stop: int | None = None
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Yields the (height, width, 3) uint8 RGB pictures of one camera, in order.
+
+        Args:
+            i: Of the episodes that are present.
+            camera: Name of the camera.
+            start: First step.
+            stop: Step after the last one; all steps when None.
+        """
+        files, part = self._files[i], self._video(i, camera)
+        stop = files.info.length if stop is None else stop
         try:
-            yield from read_frames(part.path, part.first, part.first + files.info.length)
+            yield from read_frames(part.path, part.first + start, part.first + stop)
         except VideoError as error:
             raise DatasetError(f"episode {files.info.index}, camera {camera}: {error}") from error
+
+    def frame(self, i: int, camera: str, step: int) -> NDArray[np.uint8]:
+        """Returns the (height, width, 3) uint8 RGB picture of one step; its file stays open.
+
+        For looking here and there; `frames` is quicker for one step after the other.
+        """
+        files, part = self._files[i], self._video(i, camera)
+        if not 0 <= step < files.info.length:
+            raise DatasetError(
+                f"episode {files.info.index} has steps 0 to {files.info.length - 1}, not {step}"
+            )
+        try:
+            return OPEN_READERS.frame(part.path, part.first + step)
+        except VideoError as error:
+            raise DatasetError(f"episode {files.info.index}, camera {camera}: {error}") from error
+
+    def _video(self, i: int, camera: str) -> VideoPart:
+        videos = self._files[i].videos
+        if camera not in videos:
+            raise DatasetError(
+                f"{self.root} has no camera {camera!r}; it has {', '.join(videos) or 'none'}"
+            )
+        return videos[camera]
 
     def episode(self, i: int) -> Episode:
         """Returns episode i with all its pictures decoded."""
