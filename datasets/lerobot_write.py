@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 
 import msgspec
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from demoloop.datasets import lerobot_layout as layout
@@ -122,6 +124,9 @@ class DatasetWriter:
         elif (self.root / layout.JOURNAL).exists():
             raise DatasetError(f"{self.root}: {layout.INFO} is gone; copy the dataset again")
         keep_reserve(self.root, self.spec)
+        # With its first array pyarrow imports pandas, where there is one: half a second that
+        # belongs here and not into the first commit.
+        pa.array(np.zeros(1))
         entries = read_journal(self.root)
         if not entries and exists and read_info(self.root).total_episodes:
             raise DatasetError(

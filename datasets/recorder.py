@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from uuid import uuid4
 
+import cv2
 import numpy as np
 
 from demoloop.datasets import lerobot_layout as layout
@@ -71,6 +72,8 @@ class EpisodeRecorder:
         self.spec: RobotSpec = info.spec
         try:
             self._folder.mkdir(parents=True)
+            # OpenCV's pool waits actively for the next picture: 0.5 ms of a core for each.
+            cv2.setNumThreads(1)
             # Held as long as this process lives, so that nobody recovers what is still growing.
             self._lock = os.open(self._folder, os.O_RDONLY)
             fcntl.flock(self._lock, fcntl.LOCK_EX)

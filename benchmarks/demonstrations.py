@@ -1,4 +1,4 @@
-"""How long a hundred demonstrations take: `python benchmarks/recording.py [episodes]`.
+"""How long a hundred demonstrations take: `python benchmarks/demonstrations.py [episodes]`.
 
 Two worker processes, everything included: starting them, simulating, rendering two cameras,
 encoding, syncing to the disk.
