@@ -52,36 +52,32 @@ def frames_as_jpeg(dataset: Dataset, i: int, camera: str, first: int, count: int
     return b"".join(parts)
 
 
-class Filmstrips:
-    """Start, middle and end of each episode side by side, made when first asked for."""
+def filmstrip(dataset: Dataset, i: int) -> bytes:
+    """Returns start, middle and end of episode i side by side as JPEG; made once, then kept.
 
-    def __init__(self, root: Path) -> None:
-        self._folder = _cache_folder(root)
-
-    def get(self, dataset: Dataset, i: int) -> bytes:
-        """Returns the filmstrip of episode i as JPEG; from the disk when it was made before.
-
-        Raises:
-            DatasetError: There is no camera, or the video cannot be decoded.
-        """
-        episode = dataset.episodes[i]
-        if not dataset.spec.camera_names:
-            raise DatasetError(f"{dataset.root} has no camera")
-        camera = dataset.spec.camera_names[0]
-        key = f"{episode.uuid} {episode.sha256} {episode.first} {episode.length} {camera}"
-        path = self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.jpg"
-        with contextlib.suppress(OSError):
-            return path.read_bytes()
-        steps = (0, episode.length // 2, episode.length - 1)
-        tiles = [_tile(dataset.frame(i, camera, step)) for step in steps]
-        data = _jpeg(np.concatenate(tiles, axis=1), _STRIP_QUALITY)
-        # On a full or read-only disk it is made anew each time.
-        with contextlib.suppress(OSError):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
-            partial.write_bytes(data)
-            partial.replace(path)
-        return data
+    Raises:
+        DatasetError: There is no camera, or the video cannot be decoded.
+    """
+    episode = dataset.episodes[i]
+    if not dataset.spec.camera_names:
+        raise DatasetError(f"{dataset.root} has no camera")
+    camera = dataset.spec.camera_names[0]
+    part = dataset.videos(i)[camera]
+    key = f"{part.path} {part.first} {episode.sha256} {episode.first} {episode.length}"
+    folder = _cache_folder(dataset)
+    path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.jpg"
+    with contextlib.suppress(OSError):
+        return path.read_bytes()
+    steps = (0, episode.length // 2, episode.length - 1)
+    tiles = [_tile(dataset.frame(i, camera, step)) for step in steps]
+    data = _jpeg(np.concatenate(tiles, axis=1), _STRIP_QUALITY)
+    # On a full or read-only disk it is made anew each time.
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+        partial.write_bytes(data)
+        partial.replace(path)
+    return data
 
 
 def _tile(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -104,9 +100,9 @@ def _jpeg(frame: NDArray[np.uint8], quality: int) -> bytes:
     return data.tobytes()
 
 
-def _cache_folder(root: Path) -> Path:
-    """Returns a folder beside the episodes, so that both are deleted together, where possible."""
-    if os.access(root, os.W_OK):
-        return root / ".cache" / "thumbnails"
+def _cache_folder(dataset: Dataset) -> Path:
+    """Returns a folder beside our episodes; of others nothing is touched, not even their folder."""
+    if dataset.has_own_spec and os.access(dataset.root, os.W_OK):
+        return dataset.root / ".cache" / "thumbnails"
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "demoloop" / "thumbnails"

@@ -20,7 +20,7 @@ from demoloop.datasets.viewer.checking import Checking
 from demoloop.datasets.viewer.guard import make_guard
 from demoloop.datasets.viewer.library import Library
 from demoloop.datasets.viewer.overlay import apply_edit, undo_edit
-from demoloop.datasets.viewer.pictures import Filmstrips, frames_as_jpeg
+from demoloop.datasets.viewer.pictures import filmstrip, frames_as_jpeg
 
 _STATIC = Path(__file__).with_name("static")
 _MAX_BODY = 64 * 1024  # bytes of an edit
@@ -34,7 +34,6 @@ class Viewer:
 
     def __init__(self, root: Path, pool: ThreadPoolExecutor, token: str) -> None:
         self._library = Library(root)
-        self._filmstrips = Filmstrips(root)
         self._checking = Checking()
         self._pool = pool
         self._token = token
@@ -104,7 +103,7 @@ class Viewer:
         uuid = request.match_info["uuid"]
 
         def read() -> bytes:
-            return self._filmstrips.get(*self._library.find(uuid))
+            return filmstrip(*self._library.find(uuid))
 
         body = await self._do(read)
         # The address holds which steps are kept, so what it shows does not change.

@@ -61,6 +61,12 @@ class Served:
         assert not self._thread.is_alive()
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is shown of the recorded data of others is kept in the user's cache folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user-cache"))
+
+
 @pytest.fixture
 def serve() -> Callable[[Path], Served]:
     return Served
