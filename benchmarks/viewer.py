@@ -152,8 +152,10 @@ def main() -> None:
             assert server.stdout is not None
             words = server.stdout.readline().split()
             started, address, episodes = time.monotonic() - before, words[1], int(words[2])
-            print(f"{episodes} episodes, {platform.processor() or platform.machine()}, "
-                  f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+            print(
+                f"{episodes} episodes, {platform.processor() or platform.machine()}, "
+                f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+            )
             print(f"command until ready                {started:.2f} s")
             first_looks(driver, address, options.starts)
             print(f"memory of the server               {memory_mb(server.pid):.0f} MB")

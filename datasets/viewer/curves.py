@@ -70,9 +70,7 @@ def _joint_pages(
             joints.append(_curve(joint, states[:, reading], actions[:, j]))
         else:
             joints.append(_curve(f"{joint} (command)", actions[:, j]))
-    others = [
-        _curve(name, states[:, k]) for k, name in enumerate(names) if k not in paired
-    ]
+    others = [_curve(name, states[:, k]) for k, name in enumerate(names) if k not in paired]
     return joints, others
 
 

@@ -9,9 +9,9 @@ must come from our own page (Origin) and carry the token that only it can read.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from demoloop.datasets.errors import DatasetError
 
@@ -29,15 +29,13 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
 
 def refusal(status: int, sentence: str) -> web.Response:
     """Returns the answer to a request that is not granted, with the reason as JSON."""
     return web.json_response({"error": sentence}, status=status)
 
 
-def make_guard(token: str) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def make_guard(token: str) -> Middleware:
     """Returns the middleware that refuses strangers and turns our errors into sentences."""
 
     @web.middleware

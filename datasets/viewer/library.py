@@ -123,7 +123,10 @@ def _look_into(root: Path, stamp: str) -> _Opened:
         stamp=stamp,
         view=dataset.view_hash(),
         defects=remembered_path(dataset),
-        places={(episode.uuid or f"{episode.index:032x}"): i for i, episode in enumerate(dataset.episodes)},
+        places={
+            (episode.uuid or f"{episode.index:032x}"): i
+            for i, episode in enumerate(dataset.episodes)
+        },
     )
 
 

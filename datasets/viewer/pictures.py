@@ -21,6 +21,7 @@ MAX_FRAMES = 32
 _QUALITY = 92  # JPEG; frames are looked at for defects
 _STRIP_QUALITY = 80
 _TILE = (88, 104)  # height and width [px] of a picture in a filmstrip, twice what the page shows
+_SEAM = 4  # px of grey between two pictures
 _SMALL = 240  # px; a picture of fewer lines keeps its colours whole, as in the video
 
 
@@ -69,8 +70,10 @@ def filmstrip(dataset: Dataset, i: int) -> bytes:
     with contextlib.suppress(OSError):
         return path.read_bytes()
     steps = (0, episode.length // 2, episode.length - 1)
-    tiles = [_tile(dataset.frame(i, camera, step)) for step in steps]
-    data = _jpeg(np.concatenate(tiles, axis=1), _STRIP_QUALITY)
+    strip = np.concatenate([_tile(dataset.frame(i, camera, step)) for step in steps], axis=1)
+    for tile in (1, 2):
+        strip[:, tile * _TILE[1] - _SEAM // 2 : tile * _TILE[1] + _SEAM // 2] = 128
+    data = _jpeg(strip, _STRIP_QUALITY)
     # On a full or read-only disk it is made anew each time.
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)

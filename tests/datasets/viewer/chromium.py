@@ -115,9 +115,7 @@ class Chromium:
     async def _send(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
         self._count += 1
         answer = self._answers[self._count] = self._loop.create_future()
-        await self._socket.send_json(
-            {"id": self._count, "method": method, "params": parameters}
-        )
+        await self._socket.send_json({"id": self._count, "method": method, "params": parameters})
         said = await asyncio.wait_for(answer, DEADLINE_S)
         if "error" in said:
             raise RuntimeError(f"{method}: {said['error']}")
@@ -155,9 +153,7 @@ class Chromium:
         """Returns the value of an expression once it is true; an element is."""
         end = time.monotonic() + DEADLINE_S
         while True:
-            value = self.js(
-                f"Promise.resolve({expression}).then((v) => v instanceof Node || v)"
-            )
+            value = self.js(f"Promise.resolve({expression}).then((v) => v instanceof Node || v)")
             if value:
                 return value
             if time.monotonic() > end:

@@ -109,9 +109,7 @@ def large_spec(spec: RobotSpec) -> RobotSpec:
 
 
 @pytest.fixture
-def large_root(
-    tmp_path: Path, large_spec: RobotSpec, make_episode: Callable[..., Episode]
-) -> Path:
+def large_root(tmp_path: Path, large_spec: RobotSpec, make_episode: Callable[..., Episode]) -> Path:
     """Two episodes of 40 steps with pictures eight times as large as those of `root`."""
     folder = tmp_path / "large"
     with DatasetWriter(folder, large_spec) as writer:

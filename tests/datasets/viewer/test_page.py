@@ -167,9 +167,13 @@ def test_a_closed_page_leaves_the_viewer_as_it_was(many: Path, look: Look) -> No
 def test_each_thing_to_press_is_reached_by_the_tab_key(root: Path, look: Look) -> None:
     with look(root) as page:
         page.wait("document.querySelectorAll('.legend button').length")
-        wanted = set(page.js("[...document.querySelectorAll('button, input, select, #list')]"
-                             ".filter(e => e.checkVisibility() && !e.disabled)"
-                             ".map((e, i) => (e.dataset.nth = i, String(i)))"))
+        wanted = set(
+            page.js(
+                "[...document.querySelectorAll('button, input, select, #list')]"
+                ".filter(e => e.checkVisibility() && !e.disabled)"
+                ".map((e, i) => (e.dataset.nth = i, String(i)))"
+            )
+        )
         reached = set()
         for _ in range(len(wanted) + 5):
             page.press("Tab")

@@ -88,7 +88,9 @@ def test_scrubbing_shows_the_frame_of_the_step_in_files_of_lerobot(
 def test_playing_ends_at_the_last_frame(small_root: Path, look: Look) -> None:
     with look(small_root) as page:
         page.press(".", ".", "Space")  # four times the speed
-        assert page.wait("document.querySelector('#play').textContent === '▶' && scrub.value === '39'")
+        assert page.wait(
+            "document.querySelector('#play').textContent === '▶' && scrub.value === '39'"
+        )
         assert read(page, 39, (0.25, 0.75)) == [139, 139]
 
 
