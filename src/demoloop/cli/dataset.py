@@ -11,4 +11,17 @@ VERBS: Mapping[str, Verb] = {
     "check": Verb(
         "demoloop.cli.dataset_check", "Find hard defects, with time and picture.", ("teleop",)
     ),
+    "publish": Verb(
+        "demoloop.cli.dataset_publish", "Put a dataset on the Hugging Face Hub.", ("hub",)
+    ),
+    "import": Verb(
+        "demoloop.cli.dataset_import",
+        "Make a dataset of recordings of others.",
+        ("convert",),
+    ),
+    "export": Verb(
+        "demoloop.cli.dataset_export",
+        "Write a dataset in a format of others.",
+        ("convert",),
+    ),
 }
