@@ -33,10 +33,12 @@ def make_cache(folder: Path, steps: int, size: int) -> TrainingCache:
     return TrainingCache(
         view_hash="none",
         images=images,
+        rows=np.arange(steps),
         proprioception=rng.normal(size=(steps, 12)).astype(np.float32),
         actions=rng.normal(size=(steps, 6)).astype(np.float32),
         episode_starts=np.arange(0, steps + 1, EPISODE),
         success=np.ones(steps // EPISODE, np.int8),
+        weights=np.ones(steps // EPISODE),
     )
 
 

@@ -35,7 +35,8 @@ class WindowSampler:
 
     Each epoch is one permutation of the steps, drawn from `seed` and the epoch's number; a batch
     may end one epoch and begin the next, so every step is seen equally often whatever the batch
-    size.
+    size. Where episodes have weights, an epoch is as long, and each step is in it in proportion
+    to the weight of its episode: its share, rounded up or down by chance.
 
     `with WindowSampler(cache, 16, 64, seed=0) as batches: batch = next(batches)`
     """
@@ -64,21 +65,29 @@ class WindowSampler:
             )
         self._cache = cache
         self._horizon, self._batch_size, self._seed = horizon, batch_size, seed
-        chosen = range(cache.num_episodes) if episodes is None else episodes
+        everything = range(cache.num_episodes) if episodes is None else episodes
+        chosen = [e for e in everything if cache.weights[e] > 0]
         starts = cache.episode_starts
         steps = [np.arange(starts[e], starts[e + 1]) for e in chosen]
         self._steps = np.concatenate(steps) if steps else np.empty(0, np.int64)
         if not len(self._steps):
-            raise DatasetError("no episode to sample from; choose at least one")
+            raise DatasetError(
+                "no episode to sample from; choose at least one with a weight above 0"
+            )
+        weights = cache.weights[chosen]
+        self._step_weights: NDArray[np.float64] | None = None  # None: all are drawn equally often
+        if weights.min() < weights.max():
+            self._step_weights = np.repeat(weights, [len(part) for part in steps])
         # (N,) first step after the episode of each step
         self._ends = np.repeat(starts[1:], np.diff(starts))
         self._images = {  # flat rows: one copy per picture
             camera: torch.from_numpy(np.asarray(images)).flatten(1)
             for camera, images in cache.images.items()
         }
+        self._rows = torch.from_numpy(cache.rows)
         self._proprioception = torch.from_numpy(cache.proprioception)
         self._actions = torch.from_numpy(cache.actions)
-        self._permutation = lru_cache(maxsize=2)(self._draw_permutation)
+        self._permutation = lru_cache(maxsize=2)(self._draw_epoch)
         self._served = 0
         self._worker: _Prefetch | None = None
 
@@ -139,14 +148,19 @@ class WindowSampler:
         which = torch.from_numpy(np.minimum(ahead, last).reshape(-1))
         return Batch(
             index=index,
-            images={
-                camera: rows.index_select(0, index).view(-1, *self._cache.images[camera].shape[1:])
-                for camera, rows in self._images.items()
-            },
+            images=self._pictures(index),
             proprioception=self._proprioception.index_select(0, index),
             actions=self._actions.index_select(0, which).view(len(steps), self._horizon, -1),
             is_pad=torch.from_numpy(ahead > last),
         )
+
+    def _pictures(self, index: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Returns the pictures of some steps, camera -> (B, height, width, 3)."""
+        rows = self._rows.index_select(0, index)
+        return {
+            camera: images.index_select(0, rows).view(-1, *self._cache.images[camera].shape[1:])
+            for camera, images in self._images.items()
+        }
 
     def _order(self, start: int, stop: int) -> NDArray[np.int64]:
         """Returns members start .. stop - 1 of all epochs' permutations laid end to end."""
@@ -157,8 +171,18 @@ class WindowSampler:
             parts.append(self._permutation(epoch)[low:high])
         return np.concatenate(parts)
 
-    def _draw_permutation(self, epoch: int) -> NDArray[np.int64]:
-        return np.random.default_rng([self._seed, epoch]).permutation(len(self._steps))
+    def _draw_epoch(self, epoch: int) -> NDArray[np.int64]:
+        """Returns positions in `_steps`, as many as there are, in the order of an epoch."""
+        random = np.random.default_rng([self._seed, epoch])
+        order = random.permutation(len(self._steps))
+        if self._step_weights is None:
+            return order
+        # Systematic resampling (Kitagawa 1996): a comb with one tooth per draw over the weights
+        # laid end to end. They are laid in random order, lest the comb fall into step with time.
+        ends = np.cumsum(self._step_weights[order])
+        teeth = (np.arange(len(order)) + random.random()) / len(order) * ends[-1]
+        drawn = np.minimum(np.searchsorted(ends, teeth, side="right"), len(order) - 1)
+        return random.permutation(order[drawn])
 
 
 class _Prefetch:

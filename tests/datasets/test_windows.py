@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -74,7 +75,9 @@ def test_padding_repeats_the_last_action_and_begins_at_the_episodes_end(
 def test_pictures_and_numbers_are_those_of_the_step(cache: TrainingCache) -> None:
     (batch,) = draw(cache, 1)
     for camera, images in batch.images.items():
-        np.testing.assert_array_equal(images.numpy(), cache.images[camera][batch.index.numpy()])
+        np.testing.assert_array_equal(
+            images.numpy(), cache.images[camera][cache.rows[batch.index.numpy()]]
+        )
     proprioception = cache.proprioception[batch.index.numpy()]
     np.testing.assert_array_equal(batch.proprioception.numpy(), proprioception)
 
@@ -117,6 +120,44 @@ def test_restoring_while_running_discards_what_was_made_ahead(cache: TrainingCac
         sampler.restore(0)
         assert same(next(sampler), first)
         assert sampler.state() == 1
+
+
+def weighted(cache: TrainingCache, *weights: float) -> TrainingCache:
+    return replace(cache, weights=np.array(weights))
+
+
+def test_equal_weights_change_nothing(cache: TrainingCache) -> None:
+    doubled = weighted(cache, 2.0, 2.0, 2.0)
+    assert all(map(same, draw(doubled, 12), draw(cache, 12)))
+
+
+def test_steps_are_drawn_in_proportion_to_the_weight_of_their_episode(
+    cache: TrainingCache,
+) -> None:
+    batches = draw(weighted(cache, 1.0, 0.5, 4.0), 200, batch_size=18)  # 200 epochs
+    counts = np.bincount(np.concatenate([b.index.numpy() for b in batches]), minlength=18) / 200
+    share = np.repeat([1.0, 0.5, 4.0], LENGTHS)
+    expected = 18 * share / share.sum()
+    # A share is rounded up or down each epoch: the mean of 200 has a deviation of 0.035 at most.
+    np.testing.assert_allclose(counts, expected, atol=0.14)
+
+
+def test_in_one_epoch_no_step_is_off_its_share_by_a_whole_draw(cache: TrainingCache) -> None:
+    share = np.repeat([1.0, 0.5, 4.0], LENGTHS)
+    expected = 18 * share / share.sum()
+    for batch in draw(weighted(cache, 1.0, 0.5, 4.0), 20, batch_size=18):
+        counts = np.bincount(batch.index.numpy(), minlength=18)
+        assert (np.abs(counts - expected) < 1).all()
+
+
+def test_weighted_draws_go_on_to_the_bit(cache: TrainingCache) -> None:
+    heavy = weighted(cache, 1.0, 0.5, 4.0)
+    assert all(map(same, draw(heavy, 5, start=7), draw(heavy, 12)[7:]))
+
+
+def test_an_episode_of_weight_0_is_never_drawn(cache: TrainingCache) -> None:
+    drawn = np.concatenate([b.index.numpy() for b in draw(weighted(cache, 1.0, 0.0, 1.0), 12)])
+    assert set(drawn) == {*range(5), *range(11, 18)}
 
 
 def test_only_the_chosen_episodes_are_drawn(cache: TrainingCache) -> None:

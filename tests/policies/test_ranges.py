@@ -63,10 +63,12 @@ def still(num_episodes: int, steps: int) -> TrainingCache:
     return TrainingCache(
         view_hash="still",
         images={},
+        rows=np.arange(total),
         proprioception=np.full((total, 6), 0.3, np.float32),
         actions=np.full((total, 3), 0.3, np.float32),
         episode_starts=np.arange(0, total + 1, steps),
         success=np.ones(num_episodes, np.int8),
+        weights=np.ones(num_episodes),
     )
 
 
