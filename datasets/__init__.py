@@ -6,7 +6,8 @@ from demoloop.datasets.cache import TrainingCache, open_cache
 from demoloop.datasets.episode import Episode
 from demoloop.datasets.errors import DatasetError
 from demoloop.datasets.lerobot_files import EpisodeInfo
-from demoloop.datasets.lerobot_read import Dataset, Lowdim, open_dataset
+from demoloop.datasets.lerobot_read import Dataset, open_dataset
+from demoloop.datasets.lerobot_rows import Lowdim
 from demoloop.datasets.lerobot_write import DatasetWriter
 from demoloop.datasets.recorder import EpisodeRecorder, stage_episode
 from demoloop.datasets.staging import StagedEpisode

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,8 +15,9 @@ import pyarrow.parquet as pq
 
 from demoloop.datasets import lerobot_layout as layout
 from demoloop.datasets.errors import DatasetError, one_line
+from demoloop.datasets.footers import count_rows, footer_digest
 from demoloop.datasets.lerobot_info import Info
-from demoloop.robot.video import VideoError, check_video
+from demoloop.robot.video import VideoError, check_video, index_digest
 
 
 @dataclass(frozen=True)
@@ -50,42 +54,87 @@ class EpisodeFiles:
 
     info: EpisodeInfo
     data: Path
-    videos: Mapping[str, VideoPart]  # camera -> part
+    row: int  # the `episode_index` of its rows in the data file
+    videos: Mapping[str, VideoPart]  # camera -> part, from the first recorded frame
 
 
 def find_episodes(root: Path, info: Info) -> tuple[list[EpisodeFiles], list[str]]:
-    """Returns the episodes whose files are whole, and a sentence for each that is not."""
+    """Returns the episodes whose files are whole, and a sentence for each that is not.
+
+    Neither rows nor frames are read: the ends of the data files and the boxes of the videos tell
+    whether a file was cut short, not whether what is inside can be used.
+    """
     read = _episodes_v3 if info.version.startswith("v3.") else _episodes_v21
+    episodes = list(read(root, info))
+    sharing = Counter(files.data for files in episodes)
+    ends = _Ends(root)
     present, missing = [], []
-    faults: dict[Path, str] = {}
-    for files in read(root, info):
-        paths = [files.data, *(part.path for part in files.videos.values())]
-        for path in paths:
-            if path not in faults:
-                faults[path] = _fault(root, path)
-        broken = [faults[path] for path in paths if faults[path]]
-        if broken:
-            missing.append(f"episode {files.info.index} is left out: {'; '.join(broken)}")
-        else:
+    for files in episodes:
+        faults = [ends.data_fault(files, is_shared=sharing[files.data] > 1)]
+        faults += [ends.video_fault(part.path) for part in files.videos.values()]
+        if any(faults):
+            missing.append(
+                f"episode {files.info.index} is left out: {'; '.join(filter(None, faults))}"
+            )
+        elif files.info.uuid:
             present.append(files)
+        else:
+            present.append(replace(files, info=replace(files.info, uuid=ends.uuid(files))))
     return present, missing
 
 
-def _fault(root: Path, path: Path) -> str:
-    """Says what is wrong with a file, '' when nothing is."""
-    name = path.relative_to(root)
-    if not path.exists():
-        return f"{name} is missing"
-    try:
-        if path.suffix == ".mp4":
+class _Ends:
+    """Looks at every file once, however many episodes share it."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._rows = cache(count_rows)
+        self._footer_digest = cache(footer_digest)
+        self._index_digest = cache(index_digest)
+        self.video_fault = cache(self._video_fault)
+        self._file_fault = cache(self._data_file_fault)
+
+    def data_fault(self, files: EpisodeFiles, *, is_shared: bool) -> str:
+        """Says what is wrong with a data file, '' when nothing is to be seen."""
+        if fault := self._file_fault(files.data):
+            return fault
+        found, expected = self._rows(files.data), files.info.recorded_length
+        if expected < 1:
+            return f"the index says it has {expected} steps"
+        if found < expected and not is_shared:
+            return (
+                f"{files.data.name} holds {found} rows of episode {files.info.index}, the index "
+                f"says {expected}"
+            )
+        return ""
+
+    def uuid(self, files: EpisodeFiles) -> str:
+        """Returns a name for an episode that was given none, the same in every copy.
+
+        Made from the footers of its data (size and range of every column), from the frame
+        indices of its videos (size of every frame) and from its place in both.
+        """
+        digest = hashlib.sha256(f"{files.row} {files.info.recorded_length}".encode())
+        digest.update(self._footer_digest(files.data).encode())
+        for camera, part in sorted(files.videos.items()):
+            digest.update(f"{camera} {part.first} {self._index_digest(part.path)}".encode())
+        return digest.hexdigest()[:32]
+
+    def _data_file_fault(self, path: Path) -> str:
+        try:
+            self._rows(path)
+        except DatasetError as error:
+            return str(error).replace(f"{self._root}/", "")
+        return ""
+
+    def _video_fault(self, path: Path) -> str:
+        if not path.exists():
+            return f"{path.relative_to(self._root)} is missing"
+        try:
             check_video(path)
-        else:
-            pq.read_schema(path)
-    except VideoError as error:
-        return str(error).replace(f"{root}/", "")
-    except (OSError, ValueError, pa.ArrowException):
-        return f"{name} is cut short or no parquet file"
-    return ""
+        except VideoError as error:
+            return str(error).replace(f"{self._root}/", "")
+        return ""
 
 
 def _episodes_v3(root: Path, info: Info) -> Iterator[EpisodeFiles]:
@@ -131,17 +180,20 @@ def _episode_v3(root: Path, info: Info, row: Mapping[str, object]) -> EpisodeFil
         chunk_index=_int(row["data/chunk_index"]), file_index=_int(row["data/file_index"])
     )
     success, seed = row.get(layout.SUCCESS), row.get(layout.SEED)
-    return EpisodeFiles(
-        EpisodeInfo(
-            index=_int(row["episode_index"]),
-            length=_int(row["length"]),
-            task=_first(row["tasks"]),
-            success=None if success is None else bool(success),
-            seed=None if seed is None else _int(seed),
-        ),
-        root / data,
-        videos,
+    index, length = _int(row["episode_index"]), _int(row["length"])
+    episode = EpisodeInfo(
+        index=index,
+        length=length,
+        recorded_length=length,
+        task=_first(row["tasks"]),
+        success=None if success is None else bool(success),
+        seed=None if seed is None else _int(seed),
+        uuid=str(row.get(layout.UUID) or ""),
+        sha256=str(row.get(layout.SHA256) or ""),
+        recovered=bool(row.get(layout.RECOVERED)),
+        drops=_drops(row.get(layout.DROPS)),
     )
+    return EpisodeFiles(episode, root / data, index, videos)
 
 
 def _episodes_v21(root: Path, info: Info) -> Iterator[EpisodeFiles]:
@@ -170,8 +222,18 @@ def _episodes_v21(root: Path, info: Info) -> Iterator[EpisodeFiles]:
             for key in info.camera_keys
         }
         data = info.data_path.format(episode_chunk=chunk, episode_index=index)
-        episode = EpisodeInfo(index, length, _first(task), success=None, seed=None)
-        yield EpisodeFiles(episode, root / data, videos)
+        episode = EpisodeInfo(
+            index, length, _first(task), success=None, seed=None, recorded_length=length
+        )
+        yield EpisodeFiles(episode, root / data, index, videos)
+
+
+def _drops(value: object) -> dict[str, int]:
+    """Reads {camera: pictures} from JSON; nothing where others wrote no such column."""
+    counts = json.loads(str(value)) if value else {}
+    if not isinstance(counts, dict):
+        raise ValueError(f"{layout.DROPS} is {value!r}, not an object")
+    return {str(camera): int(count) for camera, count in counts.items()}
 
 
 def _int(value: object) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,15 @@ def picture_size(camera: Feature) -> tuple[int, int]:
     channels_first = camera.names[:1] in {("channels",), ("channel",)}
     height, width = camera.shape[1:] if channels_first else camera.shape[:2]
     return height, width
+
+
+def feature_names(info: Info, key: str) -> tuple[str, ...]:
+    """Returns one name per dimension; numbered ones when the dataset gives none."""
+    feature = info.features[key]
+    size = math.prod(feature.shape)
+    if len(feature.names) == size:
+        return feature.names
+    return tuple(f"{key.rsplit('.', 1)[-1]}_{n}" for n in range(size))
 
 
 def read_info(root: Path) -> Info:

@@ -227,10 +227,8 @@ def test_a_row_too_few_is_noticed(root: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "values"),
     [
-        ("action", [[0.0]] * 6),  # two joints are named
         ("action", ["up"] * 6),
         ("action", None),
-        ("observation.state", [[float("nan")] * 4] * 6),
         ("demoloop.time", ["noon"] * 6),
         ("timestamp", None),
         ("episode_index", None),
@@ -243,6 +241,40 @@ def test_a_column_that_cannot_be_used_costs_only_its_episode(
     dataset = open_dataset(root)
     assert [episode.index for episode in dataset.episodes] == [0, 2]
     assert column in dataset.missing[0] and "\n" not in dataset.missing[0]
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("action", [[0.0]] * 6),  # two joints are named
+        ("observation.state", [[float("nan")] * 4] * 6),
+        ("episode_index", [7] * 6),
+    ],
+)
+def test_damage_that_only_the_rows_show_is_said_when_they_are_read(
+    root: Path, column: str, values: list[object]
+) -> None:
+    change_column(root / "data/chunk-000/file-001.parquet", column, values)
+    dataset = open_dataset(root)
+    assert dataset.lowdim(0) and dataset.lowdim(2)
+    with pytest.raises(DatasetError) as caught:
+        dataset.lowdim(1)
+    assert "episode 1 of" in str(caught.value) and "\n" not in str(caught.value)
+    assert f"demoloop dataset drop {root} 1" in str(caught.value)
+
+
+def test_opening_reads_no_row_and_no_picture(root: Path) -> None:
+    for path in root.glob("data/*/*.parquet"):
+        with path.open("r+b") as file:
+            file.write(bytes(200))  # where the rows are; the footer is at the end
+    for path in root.glob("videos/*/*/*.mp4"):
+        inside = path.read_bytes()
+        start = inside.index(b"mdat") + 4
+        path.write_bytes(inside[:start] + bytes(100) + inside[start + 100 :])
+    dataset = open_dataset(root)
+    assert len(dataset.episodes) == 3 and not dataset.missing and dataset.view_hash()
+    with pytest.raises(DatasetError, match="episode 0 of"):
+        dataset.lowdim(0)
 
 
 def make_v21(root: Path, chunks_size: int) -> None:
