@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from demoloop.datasets.check.defect import NO_EPISODE, Defect
+from demoloop.datasets.check.defect import NO_EPISODE, Defect, stretches
 from demoloop.datasets.check.find import to_json
 from demoloop.datasets.check.plots import plot_of
 from demoloop.datasets.check.signals import Signals, read_signals, with_pictures
@@ -71,10 +71,12 @@ def counted(defects: Sequence[Defect]) -> str:
 
 def drop_command(dataset: Dataset, defects: Sequence[Defect]) -> str:
     """Returns the command by which a person would drop the episodes, '' when there are none."""
-    episodes = sorted({defect.episode for defect in defects} - {NO_EPISODE})
+    episodes = {defect.episode for defect in defects} - {NO_EPISODE}
     if not episodes:
         return ""
-    return f"demoloop dataset drop {dataset.root} {','.join(map(str, episodes))}"
+    named = np.isin(np.arange(max(episodes) + 1), list(episodes))
+    ranges = (f"{a}" if a == b else f"{a}-{b}" for a, b in stretches(named))
+    return f"demoloop dataset drop {dataset.root} {','.join(ranges)}"
 
 
 def where(defect: Defect, fps: int) -> str:
