@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from demoloop.datasets import lerobot_layout as layout
 from demoloop.datasets.check import Defect, remembered_path
+from demoloop.datasets.collection import is_collection, read_sources
 from demoloop.datasets.errors import DatasetError
 from demoloop.datasets.lerobot_files import EpisodeInfo
 from demoloop.datasets.lerobot_read import Dataset, open_dataset
+from demoloop.datasets.view import recorded_contents
 from demoloop.datasets.viewer.checking import read_defects
 from demoloop.datasets.viewer.curves import describe_steps
 from demoloop.datasets.viewer.overlay import describe_history
@@ -27,6 +30,7 @@ class _Opened:
     view: str
     defects: Path  # where the check keeps what it found in this view
     places: dict[str, int]  # uuid -> place in dataset.episodes
+    numbers: dict[str, int]  # uuid -> number of the episode, of those dropped, too
     problem: str = ""  # why the files that are there now cannot be opened
 
 
@@ -77,7 +81,7 @@ class Library:
             "missing": list(dataset.missing),
             "checked": defects is not None,
             "episodes": [_describe(e, counts.get(e.uuid, 0)) for e in dataset.episodes],
-            "history": describe_history(self.root, dataset),
+            "history": describe_history(self.root, opened.numbers),
         }
 
     def describe_episode(self, uuid: str) -> dict[str, Any]:
@@ -123,16 +127,14 @@ def _look_into(root: Path, stamp: str) -> _Opened:
         stamp=stamp,
         view=dataset.view_hash(),
         defects=remembered_path(dataset),
-        places={
-            (episode.uuid or f"{episode.index:032x}"): i
-            for i, episode in enumerate(dataset.episodes)
-        },
+        places={episode.uuid: i for i, episode in enumerate(dataset.episodes)},
+        numbers={files.info.uuid: files.info.index for files in recorded_contents(root).episodes},
     )
 
 
 def _describe(episode: EpisodeInfo, num_defects: int) -> dict[str, Any]:
     return {
-        "uuid": episode.uuid or f"{episode.index:032x}",  # TEMP
+        "uuid": episode.uuid,
         "index": episode.index,
         "length": episode.length,
         "recorded": episode.recorded_length,
@@ -151,13 +153,20 @@ def _describe(episode: EpisodeInfo, num_defects: int) -> dict[str, Any]:
 
 def _stamp(root: Path) -> str:
     """Returns a hash over the sizes and times of the files that say what is in the dataset."""
-    paths = [root / layout.INFO, *sorted((root / layout.EPISODES).rglob("*.parquet"))]
-    paths += sorted((root / layout.OURS).glob("*.json*"))
     digest = hashlib.sha256()
-    for path in paths:
+    for path in _watched(root):
         try:
             status = path.stat()
         except OSError:
             continue
         digest.update(f"{path} {status.st_size} {status.st_mtime_ns}".encode())
     return digest.hexdigest()[:16]
+
+
+def _watched(root: Path) -> Iterator[Path]:
+    yield root / layout.INFO
+    yield from sorted((root / layout.EPISODES).rglob("*.parquet"))
+    yield from sorted((root / layout.OURS).glob("*.json*"))
+    if is_collection(root):
+        for source in read_sources(root):
+            yield from _watched(source.find(root))

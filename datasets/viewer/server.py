@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,7 @@ from contextlib import asynccontextmanager
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from aiohttp import web
 
@@ -19,7 +18,7 @@ from demoloop.datasets.errors import DatasetError
 from demoloop.datasets.viewer.checking import Checking
 from demoloop.datasets.viewer.guard import make_guard
 from demoloop.datasets.viewer.library import Library
-from demoloop.datasets.viewer.overlay import apply_edit, undo_edit
+from demoloop.datasets.viewer.overlay import write_edit, write_undo
 from demoloop.datasets.viewer.pictures import filmstrip, frames_as_jpeg
 
 _STATIC = Path(__file__).with_name("static")
@@ -111,14 +110,12 @@ class Viewer:
         return web.Response(body=body, content_type="image/jpeg", headers=headers)
 
     async def _edit(self, request: web.Request) -> web.Response:
-        said = await _body(request)
-        sentence = await self._do(apply_edit, self._library.open(), said)
-        return web.json_response({"sentence": sentence})
+        edit = await self._do(write_edit, self._library.root, await request.read())
+        return web.json_response({"id": edit.id})
 
     async def _undo(self, request: web.Request) -> web.Response:
-        said = await _body(request)
-        sentence = await self._do(undo_edit, self._library.open(), said)
-        return web.json_response({"sentence": sentence})
+        edit = await self._do(write_undo, self._library.root, await request.read())
+        return web.json_response({"id": edit.id})
 
     async def _check(self, _: web.Request) -> web.Response:
         await self._do(lambda: self._checking.start(self._library.open()))
@@ -165,13 +162,3 @@ def _number(request: web.Request, name: str) -> int:
     if not (said.isascii() and said.isdigit() and len(said) < 10):
         raise DatasetError(f"{name} is {said[:20]!r}, expected a whole number")
     return int(said)
-
-
-async def _body(request: web.Request) -> dict[str, Any]:
-    try:
-        said = json.loads(await request.text())
-    except ValueError as error:
-        raise DatasetError(f"the edit is no JSON: {error}") from error
-    if not isinstance(said, dict):
-        raise DatasetError("the edit is no JSON object")
-    return said

@@ -27,8 +27,7 @@ async function post(path, body) {
   return (await answer(response)).json();
 }
 
-export const postEdit = (op, uuid, fields) =>
-  post("/api/edit", { op, episodes: [uuid], fields });
+export const postEdit = (op, uuid, value) => post("/api/edit", { op, uuid, value });
 export const postUndo = (id) => post("/api/undo", { id });
 export const postCheck = () => post("/api/check", {});
 

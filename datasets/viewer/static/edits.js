@@ -10,9 +10,9 @@ export class Edits {
     this.page = page;
     this.busy = false; // an edit is on its way: the change it makes is ours
     this.actions = [
-      { key: "s", label: "Success", text: "mark as a success", run: () => this.edit("success", { success: true }) },
-      { key: "f", label: "Failure", text: "mark as a failure", run: () => this.edit("success", { success: false }) },
-      { key: "b", label: "Not judged", text: "take the verdict back", run: () => this.edit("success", { success: null }) },
+      { key: "s", label: "Success", text: "mark as a success", run: () => this.edit("success", true) },
+      { key: "f", label: "Failure", text: "mark as a failure", run: () => this.edit("success", false) },
+      { key: "b", label: "Not judged", text: "take the verdict back", run: () => this.edit("success", null) },
       { key: "t", label: "Trim", text: "keep only what is between the marks", run: () => this.trim() },
       { key: "r", label: "Task", text: "say another task", run: () => this.relabel() },
       { key: "w", label: "Weight", text: "how often it is drawn in training", run: () => this.weigh() },
@@ -20,6 +20,7 @@ export class Edits {
       { key: "p", label: "Split", text: "train, val or another", run: () => this.split() },
       { key: "d", label: "Drop", text: "leave the episode out", run: () => this.drop() },
       { key: "u", label: "Undo", text: "take the last edit back", run: () => this.undoLast() },
+      { key: "U", label: "Redo", text: "make again what was taken back last", run: () => this.redoLast() },
     ];
   }
 
@@ -32,26 +33,26 @@ export class Edits {
     }));
   }
 
-  async run(write, done) {
-    if (this.busy) return false;
+  // Writes, shows what came of it, and says so; `uuid` is looked at afterwards if it can be.
+  async run(write, uuid) {
+    if (this.busy) return;
     this.busy = true;
     try {
-      const answer = await write();
-      await this.page.reload();
-      toast(`${done ?? answer.sentence} — u takes it back`);
-      return true;
+      const { id } = await write();
+      await this.page.reload(uuid);
+      const edit = this.page.data().history.find((one) => one.id === id);
+      toast(`${edit.sentence} — ${edit.op === "undo" ? "U makes it hold again" : "u takes it back"}`);
     } catch (error) {
       toast(error.message, true);
-      return false;
     } finally {
       this.busy = false;
     }
   }
 
-  async edit(op, fields) {
+  async edit(op, value) {
     const episode = this.page.current();
     if (!episode) return toast("Choose an episode first.", true);
-    await this.run(() => postEdit(op, episode.uuid, fields));
+    await this.run(() => postEdit(op, episode.uuid, value));
   }
 
   async trim() {
@@ -62,20 +63,19 @@ export class Edits {
     }
     const start = episode.first + (first ?? 0);
     const stop = episode.first + (last ?? episode.length - 1) + 1;
-    await this.edit("trim", { first: start, stop });
+    await this.edit("trim", [start, stop]);
   }
 
   async drop() {
     const episode = this.page.current();
     if (!episode) return toast("Choose an episode first.", true);
-    this.page.next();
-    await this.run(() => postEdit("drop", episode.uuid, {}));
+    await this.run(() => postEdit("drop", episode.uuid, null), this.page.neighbour());
   }
 
   async relabel() {
     const tasks = this.page.data().episodes.map((episode) => episode.task);
     const task = await this.ask("Task", this.page.current()?.task, tasks);
-    if (task !== null) await this.edit("relabel", { task });
+    if (task !== null) await this.edit("relabel", task);
   }
 
   async weigh() {
@@ -83,28 +83,34 @@ export class Edits {
     if (said === null) return;
     const weight = Number(said);
     if (said === "" || !(weight >= 0)) return toast(`A weight is a number of 0 or more, not “${said}”.`, true);
-    await this.edit("weigh", { weight });
+    await this.edit("weigh", weight);
   }
 
   async tag() {
-    const tag = await this.ask("Tag to add", "", this.page.data().episodes.flatMap((episode) => episode.tags));
-    if (tag) await this.edit("tag", { tag });
+    const tag = await this.ask("Tag to add, one word", "", this.page.data().episodes.flatMap((episode) => episode.tags));
+    if (tag) await this.edit("tag", tag);
   }
 
   async split() {
     const known = ["train", "val", "test", ...this.page.data().episodes.map((episode) => episode.split)];
-    const split = await this.ask("Split; empty for none", this.page.current()?.split ?? "", known);
-    if (split !== null) await this.edit("split", { split });
+    const split = await this.ask("Split, one word; empty for none", this.page.current()?.split ?? "", known);
+    if (split !== null) await this.edit("split", split);
   }
 
   async undoLast() {
-    const last = this.page.data().history.findLast((edit) => edit.undoable);
+    const last = this.page.data().history.findLast((edit) => edit.op !== "undo" && !edit.undone);
     if (!last) return toast("There is no edit to take back.");
     await this.undo(last);
   }
 
+  async redoLast() {
+    const last = this.page.data().history.findLast((edit) => edit.op === "undo" && !edit.undone);
+    if (!last) return toast("Nothing was taken back.");
+    await this.undo(last);
+  }
+
   async undo(edit) {
-    await this.run(() => postUndo(edit.id), `Taken back: ${edit.sentence}`);
+    await this.run(() => postUndo(edit.id), edit.episodes[0]);
   }
 
   // Resolves to what was typed, or to null when the dialog was left.
@@ -127,7 +133,7 @@ export class Edits {
   tagChip(tag) {
     return el("button", {
       className: "badge tag", title: `remove the tag ${tag}`, "aria-label": `Remove the tag ${tag}`,
-      on: { click: () => this.edit("untag", { tag }) },
+      on: { click: () => this.edit("untag", tag) },
     }, el("bdi", { text: tag }), " ×");
   }
 
@@ -135,8 +141,9 @@ export class Edits {
     const text = el("span", { className: edit.undone ? "undone" : "", dir: "auto", text: edit.sentence });
     const about = el("span", { className: "quiet", text: ` ${edit.author}, ${edit.time.replace("T", " ").slice(0, 16)} ` });
     const made = el("li", {}, text, about);
-    if (edit.undoable) {
-      made.append(el("button", { className: "small", text: "Undo", on: { click: () => this.undo(edit).then(() => this.fillHistory()) } }));
+    if (!edit.undone) {
+      const text = edit.op === "undo" ? "Redo" : "Undo";
+      made.append(el("button", { className: "small", text, on: { click: () => this.undo(edit).then(() => this.fillHistory()) } }));
     }
     return made;
   }

@@ -32,7 +32,7 @@ const edits = new Edits({
   data: () => data,
   marks: () => marks,
   clearMarks: () => mark(null, null),
-  next: () => move(1, false),
+  neighbour: () => (shown[list.place + 1] ?? shown[list.place - 1])?.uuid,
   reload,
 });
 const keys = new Keys();
@@ -49,7 +49,8 @@ function onStep(step) {
   $("#clock").textContent = `step ${step} of ${current.length - 1} · ${seconds(step / data.fps)}${time}`;
 }
 
-async function reload() {
+// `uuid` is shown afterwards, or what was shown before, or what stands in its place now.
+async function reload(uuid) {
   let news;
   try {
     news = await getDataset();
@@ -71,12 +72,12 @@ async function reload() {
   fill($("#by-split"), [...new Set(data.episodes.map((episode) => episode.split))].filter(Boolean).sort());
   filter();
   const before = current;
-  const wanted = current?.uuid ?? location.hash.slice(1);
-  current = data.episodes.find((episode) => episode.uuid === wanted) ?? null;
-  if (!current) await open((shown.find((e) => e.index >= (before?.index ?? 0)) ?? shown.at(-1))?.uuid ?? null);
-  else if (before?.first !== current.first || before.length !== current.length ||
-    before.stamp !== current.stamp || !detail) await open(current.uuid);
-  else describe();
+  const find = (wanted) => data.episodes.find((episode) => episode.uuid === wanted);
+  current = find(uuid) ?? find(before?.uuid ?? location.hash.slice(1));
+  current ??= shown.find((episode) => episode.index >= (before?.index ?? 0)) ?? shown.at(-1) ?? null;
+  const isSame = ["uuid", "first", "length", "defects"].every((key) => before?.[key] === current?.[key]);
+  if (isSame && detail) describe();
+  else await open(current?.uuid ?? null);
 }
 
 function fill(select, values) {
@@ -178,11 +179,10 @@ function showMarks() {
     ? `keep ${first ?? 0} … ${last ?? current.length - 1}` : "";
 }
 
-// Goes to another episode of the list; `wraps` is for the key, which stays at the ends.
-function move(by, stays = true) {
-  const place = list.place;
-  const next = shown[place + by] ?? (stays ? shown[place] : shown[place - 1]);
-  if (next && next.uuid !== current?.uuid) open(next.uuid);
+// Goes to another episode of the list, and stays where the list ends.
+function move(by) {
+  const next = shown[list.place + by];
+  if (next) open(next.uuid);
 }
 
 function moveToDefect(by) {
