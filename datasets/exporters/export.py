@@ -20,10 +20,19 @@ EXPORTERS: Mapping[str, Exporter] = {
 }
 
 
-def export_dataset(root: Path, out: Path, format_name: str, *, progress: bool = False) -> Dataset:
+def export_dataset(
+    root: Path, out: Path, format_name: str, *, split: str | None = None, progress: bool = False
+) -> Dataset:
     """Writes the dataset at `root` to `out`, which appears when all is written, or not at all.
 
     Episodes that cannot be read are left out: `missing` of the dataset that is returned names them.
+
+    Args:
+        root: Folder of the dataset.
+        out: Folder or file to write.
+        format_name: One of `EXPORTERS`.
+        split: Only the episodes of this split; all when None.
+        progress: Whether to show a bar.
 
     Raises:
         DatasetError: The format is unknown, the dataset cannot be opened, `out` is there already
@@ -31,7 +40,7 @@ def export_dataset(root: Path, out: Path, format_name: str, *, progress: bool = 
     """
     if format_name not in EXPORTERS:
         raise DatasetError(f"no format {format_name!r}; demoloop exports {', '.join(EXPORTERS)}")
-    dataset = open_dataset(Path(root))
+    dataset = open_dataset(Path(root), split)
     with whole(Path(out)) as work:
         EXPORTERS[format_name](dataset, work, progress)
     return dataset

@@ -79,7 +79,7 @@ def _cut(path: Path, first: int, end: int, target: Path) -> None:
         av.open(str(target), "w", format="mp4", options={"movflags": "faststart"}) as out,
     ):
         stream = source.streams.video[0]
-        copied = out.add_stream_from_template(stream)
+        copied = out.add_stream_from_template(stream, opaque=True)  # needs no encoder of that codec
         begin = None
         for number, packet in enumerate(p for p in source.demux(stream) if p.size):
             if not first <= number < end or packet.pts is None:

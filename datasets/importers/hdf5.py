@@ -38,32 +38,41 @@ class Hdf5Worker:
     """The process that reads; started when it is asked, and again when it has died."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._heard = b""
 
     def ask(self, path: Path, **words: object) -> dict[str, Any]:
         """Returns the answer of the process; raises DatasetError that names `path`."""
         if self._process is None or self._process.poll() is not None:
-            self._process = _start()
-        process = self._process
-        assert process.stdin is not None and process.stdout is not None
+            self._process, self._heard = _start(), b""
+        assert self._process.stdin is not None
         try:
-            process.stdin.write(json.dumps({**words, "path": str(path)}) + "\n")
-            process.stdin.flush()
-            line = "\n"
-            while line == "\n":
-                if not select.select([process.stdout], [], [], PATIENCE)[0]:
-                    self.close()
-                    raise DatasetError(f"{path} keeps the HDF5 library busy for ever: damaged")
-                line = process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
-        if not line:
+            self._process.stdin.write(json.dumps({**words, "path": str(path)}).encode() + b"\n")
+            line = self._line(path)
+            while not line.strip():  # it is alive
+                line = self._line(path)
+        except (BrokenPipeError, EOFError) as error:
             self.close()
-            raise DatasetError(f"{path} crashes the HDF5 library: damaged, copy it again")
+            raise DatasetError(
+                f"{path} crashes the HDF5 library: damaged, copy it again"
+            ) from error
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise DatasetError(f"{path} cannot be read ({answer['error']}); copy it again")
         return answer
+
+    def _line(self, path: Path) -> bytes:
+        """Returns the next line; raises EOFError when the process has died."""
+        assert self._process is not None and self._process.stdout is not None
+        while b"\n" not in self._heard:
+            if not select.select([self._process.stdout], [], [], PATIENCE)[0]:
+                self.close()
+                raise DatasetError(f"{path} keeps the HDF5 library busy for ever: damaged")
+            if not (data := self._process.stdout.read(1 << 16)):
+                raise EOFError
+            self._heard += data
+        line, self._heard = self._heard.split(b"\n", 1)
+        return line
 
     def close(self) -> None:
         """Ends the process."""
@@ -73,19 +82,14 @@ class Hdf5Worker:
             self._process = None
 
 
-def _start() -> subprocess.Popen[str]:
+def _start() -> subprocess.Popen[bytes]:
     import h5py  # noqa: F401  # a missing package is said here, not in the process
 
     # -P: the files beside the script have names of packages, such as mcap.
     command = [sys.executable, "-P", str(Path(__file__).with_name("hdf5_worker.py"))]
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        bufsize=1,
-    )
+    pipe = subprocess.PIPE
+    # Unbuffered: what a buffer held, `select` would not see.
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, bufsize=0)
 
 
 @cache

@@ -21,11 +21,15 @@ class Options:
     """Folder to write; for robomimic the HDF5 file."""
     format: str
     """lerobot (v3.0), robomimic (HDF5) or rerun (.rrd)."""
+    split: str | None = None
+    """Only the episodes of this split; None takes all."""
 
 
 def main(options: Options) -> int:
     """Exports; exit code 0."""
-    dataset = export_dataset(options.root, options.out, options.format, progress=True)
+    dataset = export_dataset(
+        options.root, options.out, options.format, split=options.split, progress=True
+    )
     for sentence in dataset.missing:
         print(f"demoloop: {sentence}", file=sys.stderr)
     count, seconds = len(dataset.episodes), dataset.num_frames / dataset.fps
