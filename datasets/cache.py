@@ -206,7 +206,7 @@ def _content(dataset: Dataset, i: int) -> str:
             raise DatasetError(
                 f"episode {episode.index}: {path} is gone; open the dataset again"
             ) from error
-        parts.append(f"{path.relative_to(dataset.root)} {status.st_size} {status.st_mtime_ns}")
+        parts.append(f"{os.path.relpath(path, dataset.root)} {status.st_size} {status.st_mtime_ns}")
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 

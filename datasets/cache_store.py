@@ -118,8 +118,11 @@ class CacheStore:
         They are reclaimed, by copying the others, when they are more than half of the store.
         """
         path = self.folder / VIEWS / f"{name}.json"
-        text = json.dumps(view)
-        replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+        def write(temporary: Path) -> None:
+            temporary.write_text(json.dumps(view), encoding="utf-8")
+
+        replace_file(path, write)
         if 2 * sum(segment.length for segment in view) >= self._end:
             return
         views = (self.folder / VIEWS).glob("*.json")

@@ -142,25 +142,26 @@ class WindowSampler:
     def windows(self, steps: NDArray[np.int64]) -> Batch:
         """Returns the windows that begin at these steps of the cache, in ascending order."""
         steps = np.sort(steps)  # ascending reads are kind to the page cache
+        rows = self._rows.index_select(0, torch.from_numpy(steps))
+        images = {
+            camera: pictures.index_select(0, rows).view(-1, *self._cache.images[camera].shape[1:])
+            for camera, pictures in self._images.items()
+        }
+        return self._with_numbers(steps, images)
+
+    def _with_numbers(self, steps: NDArray[np.int64], images: Mapping[str, torch.Tensor]) -> Batch:
+        """Returns the windows that begin at these steps, of which `images` are the pictures."""
         index = torch.from_numpy(steps)
         ahead = steps[:, None] + np.arange(self._horizon)  # (B, horizon)
         last = self._ends[steps][:, None] - 1
         which = torch.from_numpy(np.minimum(ahead, last).reshape(-1))
         return Batch(
             index=index,
-            images=self._pictures(index),
+            images=images,
             proprioception=self._proprioception.index_select(0, index),
             actions=self._actions.index_select(0, which).view(len(steps), self._horizon, -1),
             is_pad=torch.from_numpy(ahead > last),
         )
-
-    def _pictures(self, index: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Returns the pictures of some steps, camera -> (B, height, width, 3)."""
-        rows = self._rows.index_select(0, index)
-        return {
-            camera: images.index_select(0, rows).view(-1, *self._cache.images[camera].shape[1:])
-            for camera, images in self._images.items()
-        }
 
     def _order(self, start: int, stop: int) -> NDArray[np.int64]:
         """Returns members start .. stop - 1 of all epochs' permutations laid end to end."""

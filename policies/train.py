@@ -20,7 +20,15 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from demoloop.datasets import Dataset, TrainingCache, WindowSampler, open_cache, open_dataset
+from demoloop.datasets import (
+    Dataset,
+    StreamingView,
+    TrainingCache,
+    WindowSampler,
+    open_cache,
+    open_dataset,
+    open_numbers,
+)
 from demoloop.policies.augment import augment
 from demoloop.policies.checkpoint import Checkpoint, shape_to_json
 from demoloop.policies.curves import plot_curves
@@ -37,7 +45,7 @@ from demoloop.policies.train_config import Progress, TrainConfig, flat_config, l
 Judge = Callable[[Policy], Mapping[str, float]]
 """Tries a half-trained policy and returns numbers for the curve, such as its success."""
 
-_DECIDE_THE_BATCHES = ("batch_size", "seed", "held_out", "max_episodes")
+_DECIDE_THE_BATCHES = ("batch_size", "seed", "held_out", "max_episodes", "streaming")
 
 
 def train(config: TrainConfig, judge: Judge | None = None, *, progress: bool = True) -> Path:
@@ -50,7 +58,10 @@ def train(config: TrainConfig, judge: Judge | None = None, *, progress: bool = T
     check_policy(config.policy, config.sizes)  # before the minutes that decoding may take
     dataset = open_dataset(config.data)
     with Parallel() as parallel:
-        cache = open_cache(dataset, config.image_size, progress=progress and parallel.is_first)
+        if config.streaming:
+            cache = open_numbers(dataset)
+        else:
+            cache = open_cache(dataset, config.image_size, progress=progress and parallel.is_first)
         trainer = Trainer(config, dataset, cache, parallel)
         trainer.run(judge, show=progress and parallel.is_first)
     return config.out
@@ -81,8 +92,11 @@ class Trainer:
             weight_decay=config.weight_decay,
             fused=True,
         )
-        self.sampler = WindowSampler(
-            cache, config.horizon, config.batch_size, config.seed, episodes=episodes
+        batches = (config.horizon, config.batch_size, config.seed)
+        self.sampler = (
+            StreamingView(dataset, cache, config.image_size, *batches, episodes=episodes)
+            if config.streaming
+            else WindowSampler(cache, *batches, episodes=episodes)
         )
         self.progress = Progress()
         starts = cache.episode_starts

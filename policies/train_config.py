@@ -50,6 +50,8 @@ class TrainConfig:
     """Actions predicted per forward pass: two thirds of a second at 25 Hz."""
     image_size: tuple[int, int] = (96, 96)
     """Height and width the network looks at."""
+    streaming: bool = False
+    """Decode pictures as they are needed, for datasets whose cache does not fit the disk."""
     learning_rate: float = 1e-3
     """Peak, after warm-up; then half a cosine down to zero."""
     warmup_steps: int = 200

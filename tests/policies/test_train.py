@@ -42,6 +42,16 @@ def test_same_seed_gives_the_same_weights_to_the_bit(
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+def test_streaming_learns_without_a_cache(
+    config: TrainConfig, make_dataset: Callable[..., Path], tmp_path: Path
+) -> None:
+    data = make_dataset(tmp_path / "fresh")
+    config = replace(config, data=data, streaming=True)
+    one, two = (tensors(replace(config, out=tmp_path / name)) for name in ("one", "two"))
+    assert not list(data.rglob("*.u8"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
 def test_another_seed_gives_other_weights_and_another_order(config: TrainConfig) -> None:
     one, two = (trainer_of(replace(config, seed=seed)) for seed in (0, 1))
     assert not torch.equal(
