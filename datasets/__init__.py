@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from demoloop.datasets.cache import TrainingCache, open_cache
+from demoloop.datasets.cache import TrainingCache, open_cache, open_numbers
 from demoloop.datasets.episode import Episode
 from demoloop.datasets.errors import DatasetError
 from demoloop.datasets.lerobot_files import EpisodeInfo
@@ -13,6 +13,7 @@ from demoloop.datasets.recorder import EpisodeRecorder, stage_episode
 from demoloop.datasets.staging import StagedEpisode
 
 if TYPE_CHECKING:
+    from demoloop.datasets.streaming import StreamingView
     from demoloop.datasets.windows import Batch, WindowSampler
 
 __all__ = [
@@ -25,18 +26,24 @@ __all__ = [
     "EpisodeRecorder",
     "Lowdim",
     "StagedEpisode",
+    "StreamingView",
     "TrainingCache",
     "WindowSampler",
     "open_cache",
     "open_dataset",
+    "open_numbers",
     "stage_episode",
 ]
 
 
 def __getattr__(name: str) -> object:
-    """Imports the sampler when it is asked for: who records has no torch."""
+    """Imports the samplers when they are asked for: who records has no torch."""
     if name in ("Batch", "WindowSampler"):
         from demoloop.datasets import windows
 
         return getattr(windows, name)
+    if name == "StreamingView":
+        from demoloop.datasets.streaming import StreamingView
+
+        return StreamingView
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
