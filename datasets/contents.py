@@ -39,7 +39,8 @@ def folder_contents(root: Path) -> Contents:
         raise DatasetError(f"{root} holds no episode yet; record some first")
     episodes, missing = find_episodes(root, info)
     readings = feature_names(info, layout.STATE)
-    if info.spec is None:
+    spec = info.spec
+    if spec is None:
         readings = proprioception_names(readings, feature_names(info, layout.ACTION))
         spec, episodes = _guessed_spec(info, episodes, missing)
     if not episodes:
@@ -47,7 +48,7 @@ def folder_contents(root: Path) -> Contents:
         raise DatasetError(f"{root}: none of {info.total_episodes} episodes can be read; {first}")
     return Contents(
         root=root,
-        spec=info.spec or spec,
+        spec=spec,
         has_own_spec=info.spec is not None,
         fps=info.fps,
         proprioception_names=readings,

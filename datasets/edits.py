@@ -10,6 +10,7 @@ import getpass
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from demoloop.datasets import lerobot_layout as layout
 from demoloop.datasets.edits_apply import check_value
 from demoloop.datasets.edits_log import (
     Edit,
@@ -73,6 +74,8 @@ def undo_edit(root: Path, edit_id: str | None = None, *, author: str | None = No
     Raises:
         DatasetError: There is no such edit, or it is undone already; nothing is written.
     """
+    if not (root / layout.EDITS).exists():  # nor is there a folder for a lock, perhaps
+        raise DatasetError(f"{root} has no edit to undo")
     name = login_name() if author is None else author
 
     def make(edits: Sequence[Edit]) -> Edit:

@@ -75,6 +75,8 @@ def check_value(op: Op, value: Value, episode: EpisodeInfo) -> None:
         is_word = isinstance(value, str) and value == "".join(value.split())
         if not is_word or (not value and op != "split"):
             raise DatasetError(f"{'a split' if op == 'split' else 'a tag'} is one word: {value!r}")
+    elif op == "undo":
+        raise DatasetError("an undo names an edit, not episodes")
     elif value is not None:
         raise DatasetError(f"{op} takes no value, got {value!r}")
 

@@ -34,7 +34,8 @@ def edited_contents(root: Path, split: str | None = None, within: Sequence[Path]
     missing = list(contents.missing)
     if strangers and not missing:
         missing.append(
-            f"{len(strangers)} edited episodes are not in {root} any more; their edits wait"
+            f"{len(strangers)} edited episode{'' if len(strangers) == 1 else 's'} cannot be found "
+            f"in {root} any more; the edits wait for them"
         )
     if not episodes:
         raise DatasetError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from demoloop.robot import CameraSpec, JointSpec, RobotSpec
 RECORDED = Path(__file__).parents[2] / ".." / "shared" / "data"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def spec() -> RobotSpec:
     return RobotSpec(
         name="two_joints",
@@ -41,7 +42,7 @@ def read_bars(picture: np.ndarray, camera: int) -> int:
     return int(((row > 127) << np.arange(12)).sum())
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_episode(spec: RobotSpec) -> Callable[..., Episode]:
     def make(seed: int = 0, steps: int = 6, task: str = "pick the cube") -> Episode:
         rng = np.random.default_rng(seed)
@@ -63,14 +64,21 @@ def make_episode(spec: RobotSpec) -> Callable[..., Episode]:
     return make
 
 
-@pytest.fixture
-def root(tmp_path: Path, spec: RobotSpec, make_episode: Callable[..., Episode]) -> Path:
-    """A dataset of three episodes of 5, 6 and 7 steps, seeds 1, 2 and 3."""
-    folder = tmp_path / "dataset"
+@pytest.fixture(scope="session")
+def recorded_once(
+    tmp_path_factory: pytest.TempPathFactory, spec: RobotSpec, make_episode: Callable[..., Episode]
+) -> Path:
+    folder = tmp_path_factory.mktemp("datasets") / "dataset"
     with DatasetWriter(folder, spec) as writer:
         for seed in (1, 2, 3):
             writer.add(make_episode(seed, steps=4 + seed))
     return folder
+
+
+@pytest.fixture
+def root(tmp_path: Path, recorded_once: Path) -> Path:
+    """A dataset of three episodes of 5, 6 and 7 steps, seeds 1, 2 and 3; may be spoilt."""
+    return Path(shutil.copytree(recorded_once, tmp_path / "dataset"))
 
 
 @pytest.fixture
