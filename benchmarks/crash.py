@@ -114,8 +114,8 @@ def kills(count: int) -> None:
                 entries = read_journal(root)
             lost += max(0, said - len(entries))
             total += max(0, said - before)
-            dataset = open_dataset(root)
-            damaged += len(dataset.missing)
+            dataset = open_dataset(root) if entries else None
+            damaged += len(dataset.missing) if dataset else 0
             for entry in entries[before:]:
                 bad = [p for p, sha256 in entry.files.items() if file_sha256(root / p) != sha256]
                 rows = dataset.lowdim(entry.index).actions[:, 0]

@@ -15,8 +15,9 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demoloop.datasets import lerobot_layout as layout
-from demoloop.datasets.durable import sync
 from demoloop.datasets.errors import DatasetError
 from demoloop.datasets.framing import LogWriter, read_log, write_all
 from demoloop.datasets.stats import FeatureStats, ImageStats
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import av.video.stream
 
 _FRAME = struct.Struct("<QII")  # where it begins in the mp4, bytes, crc32
+_FLUSH = {"flush_packets": "1"}  # after each frame, to the system
 _START_CODE = b"\x00\x00\x00\x01"  # between the units of an h264 stream, ISO/IEC 14496-10 annex B
 
 
@@ -70,7 +71,7 @@ class CameraStream:
         import av
 
         self._file.open()
-        self._container = av.open(self._file, "w", format="mp4", options={"flush_packets": "1"})
+        self._container = av.open(self._file, "w", format="mp4", options=_FLUSH)
         self._stream = _add_stream(self._container, self._camera, self._fps, self._format)
         self._container.start_encoding()
         self._log.open()
@@ -151,10 +152,12 @@ class _AppendedFile(io.RawIOBase):
         self._path = path
         self._descriptor = -1
         self._position = 0
+        self._end = 0
         self.checksum = 0
 
-    def open(self) -> None:
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+    def open(self, *, anew: bool = True) -> None:
+        flags = os.O_CREAT | os.O_EXCL if anew else 0
+        self._descriptor = os.open(self._path, os.O_RDWR | flags, 0o644)
 
     def begin(self) -> int:
         """Returns where the next frame begins."""
@@ -166,10 +169,12 @@ class _AppendedFile(io.RawIOBase):
         os.lseek(self._descriptor, self._position, os.SEEK_SET)
         write_all(self._descriptor, data)
         self._position += len(data)
+        self._end = max(self._end, self._position)
         return len(data)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._position = os.lseek(self._descriptor, offset, whence)
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._end}[whence]
+        self._position = origin + offset
         return self._position
 
     def tell(self) -> int:
@@ -184,6 +189,10 @@ class _AppendedFile(io.RawIOBase):
     def sync(self) -> None:
         os.fdatasync(self._descriptor)
 
+    def cut_off(self) -> None:
+        """Removes what an earlier, longer content has left behind the end."""
+        os.ftruncate(self._descriptor, self._end)
+
     def close(self) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
@@ -192,12 +201,9 @@ class _AppendedFile(io.RawIOBase):
 
 def whole_frames(folder: Path, camera: str) -> Iterator[bytes]:
     """Yields the frames of a camera that are whole, each as one h264 packet in annex B."""
-    records = read_log(log_path(folder, camera))
-    header = json.loads(next(records, b"{}"))
-    before = bytes.fromhex(header.get("extradata", ""))
     with video_path(folder, camera).open("rb") as video:
         size = os.fstat(video.fileno()).st_size
-        for record in records:
+        for record in islice(read_log(log_path(folder, camera)), 1, None):
             start, length, checksum = _FRAME.unpack(record)
             if start + length > size:
                 return
@@ -205,32 +211,37 @@ def whole_frames(folder: Path, camera: str) -> Iterator[bytes]:
             packet = video.read(length)
             if zlib.crc32(packet) != checksum:
                 return
-            yield before + b"".join(_START_CODE + unit for unit in _units(packet))
-            before = b""
+            yield b"".join(_START_CODE + unit for unit in _units(packet))
 
 
 def rebuild_video(folder: Path, camera: str, fps: int, count: int) -> None:
-    """Writes the mp4 of a camera anew, of its first `count` whole frames; nothing is decoded."""
+    """Finishes the mp4 of a camera that was never closed, with its first `count` whole frames.
+
+    Nothing is decoded, and nothing copied, for which a full disk would have no room: the same
+    frames are written to the same places again, and the index of frames after them.
+    """
     import av
 
-    path = video_path(folder, camera)
-    fresh = path.with_suffix(".rebuilt")
+    header = json.loads(next(read_log(log_path(folder, camera))))
     frames = whole_frames(folder, camera)
     first = next(frames)
+    file = _AppendedFile(video_path(folder, camera))
+    file.open(anew=False)
     with (
-        av.open(io.BytesIO(first), format="h264") as sample,
-        av.open(str(fresh), "w", format="mp4") as target,
+        closing(file),
+        av.open(io.BytesIO(bytes.fromhex(header["extradata"]) + first), format="h264") as sample,
     ):
-        stream = target.add_stream_from_template(sample.streams.video[0])
-        for number, frame in zip(range(count), chain([first], frames), strict=False):
-            packet = av.Packet(frame)
-            packet.stream = stream
-            packet.pts = packet.dts = number
-            packet.duration, packet.time_base = 1, Fraction(1, fps)
-            packet.is_keyframe = number % layout.KEYFRAME_EVERY == 0
-            target.mux(packet)
-    sync(fresh)
-    os.replace(fresh, path)
+        with av.open(file, "w", format="mp4", options=_FLUSH) as target:
+            stream = target.add_stream_from_template(sample.streams.video[0])
+            for number, frame in zip(range(count), chain([first], frames), strict=False):
+                packet = av.Packet(frame)
+                packet.stream = stream
+                packet.pts = packet.dts = number
+                packet.duration, packet.time_base = 1, Fraction(1, fps)
+                packet.is_keyframe = number % layout.KEYFRAME_EVERY == 0
+                target.mux(packet)
+        file.cut_off()
+        file.sync()
 
 
 def file_sha256(path: Path) -> str:

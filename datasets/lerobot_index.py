@@ -66,6 +66,9 @@ class EpisodeIndex:
     def _is_current(self) -> bool:
         """Says whether the files count as many episodes as the journal does."""
         try:
+            summaries = (layout.STATS, layout.TASKS) if self.num_episodes else ()
+            if not all((self._root / path).exists() for path in summaries):
+                return False
             files = (self.num_episodes + ROWS_PER_FILE - 1) // ROWS_PER_FILE
             rows = sum(pq.read_metadata(self._episodes_file(n)).num_rows for n in range(files))
             return bool(rows == self.num_episodes == read_info(self._root).total_episodes)

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from demoloop.datasets import lerobot_layout as layout
-from demoloop.datasets.camera_stream import video_path
+from demoloop.datasets.camera_stream import file_sha256, video_path
 from demoloop.datasets.disk import disk_error, give_up_reserve, keep_reserve
 from demoloop.datasets.durable import exclusive, move_file, replace_file
 from demoloop.datasets.episode import Episode
@@ -63,6 +63,7 @@ class DatasetWriter:
         self.root, self.spec = Path(root), spec
         self.recovered: tuple[int, ...] = ()
         self._recovers = recovers
+        self._met_full_disk: OSError | None = None
         self._index = EpisodeIndex(self.root, spec)
         self._held = ExitStack()
 
@@ -105,16 +106,21 @@ class DatasetWriter:
         """Makes a staged episode part of the dataset and returns its index.
 
         Raises:
-            DatasetError: The disk is full, and so it is with the reserve given up. What was
-                committed before is safe; this one is kept and added when there is room.
+            DatasetError: The disk is full. What was committed is safe, most often with this
+                episode, for which the reserve is given up; if even that is not enough, it is
+                kept and added when there is room.
         """
-        entry = self._entry(staged)
+        self._met_full_disk = None
         try:
+            self._or_from_reserve(lambda: self._write_data(staged))
+            entry = self._entry(staged)
             self._or_from_reserve(lambda: self._place(staged, entry))
             self._or_from_reserve(lambda: self._index.append(entry))
         except OSError as error:
             raise disk_error(self.root, error, len(read_journal(self.root))) from error
         shutil.rmtree(staged.folder, ignore_errors=True)
+        if self._met_full_disk is not None:
+            raise disk_error(self.root, self._met_full_disk, self.num_episodes)
         return entry.index
 
     def _open(self) -> None:
@@ -143,13 +149,15 @@ class DatasetWriter:
     def _or_from_reserve(self, act: Callable[[], None]) -> None:
         try:
             act()
-        except OSError:
+        except OSError as error:
+            self._met_full_disk = error
             give_up_reserve(self.root)
             act()
 
     def _entry(self, staged: StagedEpisode) -> JournalEntry:
         steps, index = staged.steps, self.num_episodes
-        paths = self._targets(staged.folder, index)
+        hashes = [*staged.video_sha256.values(), file_sha256(staged.folder / DATA_FILE)]
+        targets = self._targets(staged.folder, index).values()
         return JournalEntry(
             uuid=steps.uuid,
             index=index,
@@ -161,8 +169,8 @@ class DatasetWriter:
             recovered=staged.recovered,
             drops=staged.drops,
             files={
-                str(paths[video_path(staged.folder, camera)].relative_to(self.root)): sha256
-                for camera, sha256 in staged.video_sha256.items()
+                path.relative_to(self.root).as_posix(): sha256
+                for path, sha256 in zip(targets, hashes, strict=True)
             },
             stats={
                 key: to_lerobot(stats, is_image=key.startswith(layout.IMAGES))
@@ -180,17 +188,19 @@ class DatasetWriter:
         targets[folder / DATA_FILE] = layout.data_file(self.root, index)
         return targets
 
-    def _place(self, staged: StagedEpisode, entry: JournalEntry) -> None:
-        """Commits: from the last line of this function on the episode is in the dataset."""
-        folder = staged.folder
+    def _write_data(self, staged: StagedEpisode) -> None:
         table = data_table(
             staged.steps,
             fps=int(self.spec.control_hz),
-            episode=entry.index,
+            episode=self.num_episodes,
             first_frame=self._index.num_frames,
-            task_index=self._index.task_index(entry.task),
+            task_index=self._index.task_index(staged.steps.task),
         )
-        replace_file(folder / DATA_FILE, lambda path: pq.write_table(table, path))
+        replace_file(staged.folder / DATA_FILE, lambda path: pq.write_table(table, path))
+
+    def _place(self, staged: StagedEpisode, entry: JournalEntry) -> None:
+        """Commits: when the journal has its line, the episode is in the dataset."""
+        folder = staged.folder
         replace_file(folder / COMMIT_FILE, lambda path: _write_text(path, entry.to_json()))
         try:
             for source, target in self._targets(folder, entry.index).items():
@@ -239,7 +249,7 @@ class DatasetWriter:
         return StagedEpisode(
             folder=folder,
             steps=read_steps(folder).up_to(entry.length),
-            video_sha256=dict(zip(self.spec.camera_names, entry.files.values(), strict=True)),
+            video_sha256=dict(zip(self.spec.camera_names, entry.files.values(), strict=False)),
             stats={key: from_lerobot(nested) for key, nested in entry.stats.items()},
             success=entry.success,
             recovered=entry.recovered,

@@ -46,10 +46,15 @@ def append_line(path: Path, text: str) -> None:
     data = text.encode("utf-8")
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        os.lseek(descriptor, _end_of_last_line(descriptor), os.SEEK_SET)
-        os.ftruncate(descriptor, os.lseek(descriptor, 0, os.SEEK_CUR))
-        write_all(descriptor, _checksum(data) + b" " + data + b"\n")
-        os.fsync(descriptor)
+        end = _end_of_last_line(descriptor)
+        os.ftruncate(descriptor, end)
+        os.lseek(descriptor, end, os.SEEK_SET)
+        try:
+            write_all(descriptor, _checksum(data) + b" " + data + b"\n")
+            os.fsync(descriptor)
+        except OSError:
+            os.ftruncate(descriptor, end)  # a line that may not be on the disk was not appended
+            raise
     finally:
         os.close(descriptor)
     if is_new:

@@ -71,7 +71,9 @@ def test_randomised_demonstrations_are_other_pictures_of_the_same_places(
 
 
 def test_nothing_but_the_dataset_is_left_in_the_folder(four: tuple[Path, str]) -> None:
-    assert {path.name for path in four[0].iterdir()} - {".lock"} == {"data", "meta", "videos"}
+    root = four[0]
+    assert {path.name for path in root.iterdir()} == {"data", "meta", "videos", "demoloop"}
+    assert {path.name for path in (root / "demoloop").iterdir()} == {"journal.jsonl", "lock"}
 
 
 def test_seed_that_is_kept_for_judging_is_refused(tmp_path: Path) -> None:
