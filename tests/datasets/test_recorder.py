@@ -221,6 +221,17 @@ def test_a_stuck_disk_costs_pictures_that_are_counted_and_never_the_loop(tmp_pat
     assert sum(1 for _ in whole_frames(tmp_path, "front")) == 10  # a frame per step all the same
 
 
+def test_a_slow_camera_fills_no_queue(tmp_path: Path) -> None:
+    stream = StuckStream(tmp_path)
+    worker = CameraWorker(stream, depth=3, waits=False)
+    shown = [worker.put(bars(n, 0), float(n // 5)) for n in range(15)]
+    stream.released.set()
+    worker.stop()
+    assert [kind for _, kind in shown] == ([Picture.NEW] + [Picture.REPEATED] * 4) * 3
+    assert worker.num_dropped == 0
+    assert sum(1 for _ in whole_frames(tmp_path, "front")) == 15
+
+
 # Records in real time for ever and says, after each step, how many were handed over.
 RECORD = """
 import sys, time
