@@ -158,7 +158,7 @@ def fill(template: str, values: Mapping[str, int | str]) -> str:
     """Fills {name} and {name:03d}; nothing else that str.format knows, since others wrote it.
 
     Raises:
-        KeyError: A name is not among the values.
+        KeyError: A name is not among the values, or more is asked for than its digits.
         DatasetError: The path leads out of the dataset.
     """
 
@@ -169,6 +169,8 @@ def fill(template: str, values: Mapping[str, int | str]) -> str:
     path = re.sub(r"\{(\w+)(?::0?(\d)d)?\}", put, template)
     if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or "\0" in path:
         raise DatasetError(f"the template {template[:100]!r} leads out of the dataset")
+    if "{" in path or "}" in path:
+        raise KeyError(path[path.find("{") :][:40])
     return path
 
 
