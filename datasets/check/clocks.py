@@ -84,7 +84,8 @@ def _gaps(signals: Signals, camera: str, taken: Values) -> Iterator[Defect]:
     ends = [*fresh[1:].tolist(), len(signals)]
     lasted = [*between.tolist(), (len(signals) - int(fresh[-1])) / signals.fps]
     for first, stop, seconds in zip(fresh.tolist(), ends, lasted, strict=True):
-        if seconds > late:
+        # Where each step has a picture of its own it was the step that was late, not the camera.
+        if seconds > late and stop - first > 1:
             kind = "frozen camera" if seconds >= FROZEN_S else "drops"
             sentence = f"{camera} took no new picture for {seconds:.2f} s"
             yield signals.defect(kind, first, stop - 1, camera, sentence)

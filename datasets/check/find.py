@@ -75,15 +75,16 @@ def find_defects(
     stamp = _stamp(dataset)
     if not again and (known := _recall(place, stamp)) is not None:
         return known
-    journal = journal_of(dataset.root)
     count = len(dataset.episodes)
+    # A collection shows episodes of several folders, each with a journal of its own.
+    journals = {root: journal_of(root) for root in {_folder(dataset, i) for i in range(count)}}
     found: list[_Found] = []
     # PyAV lets go of the interpreter while it decodes, so threads are as good as processes.
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,
         tqdm(total=count, desc="check", unit="episode", disable=not progress) as bar,
     ):
-        for one in pool.map(lambda i: _check_episode(dataset, i, journal), range(count)):
+        for one in pool.map(lambda i: _check_episode(dataset, i, journals), range(count)):
             found.append(one)
             bar.update()
             if on_episode is not None:
@@ -110,11 +111,18 @@ def to_json(defects: tuple[Defect, ...]) -> list[dict[str, object]]:
     return [asdict(defect) for defect in defects]
 
 
-def _check_episode(dataset: Dataset, i: int, journal: Mapping[str, JournalEntry]) -> _Found:
-    info, videos = dataset.episodes[i], dataset.videos(i)
+def _folder(dataset: Dataset, i: int) -> Path:
+    """Returns the folder that episode i of ours was recorded into: data/chunk/file is below it."""
+    return dataset.files(i).data.parents[2]
+
+
+def _check_episode(
+    dataset: Dataset, i: int, journals: Mapping[Path, Mapping[str, JournalEntry]]
+) -> _Found:
+    info, videos, root = dataset.episodes[i], dataset.videos(i), _folder(dataset, i)
     defects: list[Defect] = []
-    if info.uuid in journal:
-        defects += file_defects(dataset.root, info, journal[info.uuid])
+    if info.uuid in journals[root]:
+        defects += file_defects(root, info, journals[root][info.uuid])
     if dataset.has_own_spec:
         defects += length_defects(info, videos)
     try:
@@ -137,8 +145,9 @@ def _check_episode(dataset: Dataset, i: int, journal: Mapping[str, JournalEntry]
 
 def _stamp(dataset: Dataset) -> str:
     """Changes when a file of the dataset is another one: the view alone looks at no bytes."""
-    paths = {part.path for i in range(len(dataset.episodes)) for part in dataset.videos(i).values()}
-    paths |= set((dataset.root / "data").rglob("*.parquet"))
+    paths: set[Path] = set()
+    for i in range(len(dataset.episodes)):
+        paths |= {dataset.files(i).data, *(part.path for part in dataset.videos(i).values())}
     digest = hashlib.sha256(f"{VERSION} {dataset.missing}".encode())
     for path in sorted(paths):
         try:

@@ -19,7 +19,7 @@ STILL = 5e-4
 COMMANDED = 0.05
 """Of a joint's span, how far a command must go before a joint that stays counts as dead."""
 
-COMMANDED_ALL = 0.3
+COMMANDED_ALL = 0.15
 """The same over a whole episode, for what may be blocked: a jaw that holds something."""
 
 STILL_S = 0.5  # how long it must stay

@@ -57,8 +57,12 @@ class StandIn(ThreadingHTTPServer):
 class Answers(BaseHTTPRequestHandler):
     """One request of huggingface_hub 2.4 with Xet switched off."""
 
-    server: StandIn
     protocol_version = "HTTP/1.1"
+
+    @property
+    def hub(self) -> StandIn:
+        assert isinstance(self.server, StandIn)
+        return self.server
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -76,11 +80,11 @@ class Answers(BaseHTTPRequestHandler):
 
     def path_parts(self) -> list[str]:
         path = unquote(urlsplit(self.path).path)
-        self.server.asked.append(f"{self.command} {path}")
+        self.hub.asked.append(f"{self.command} {path}")
         return path.replace(f"/{REPO}", "/REPO", 1).strip("/").split("/")
 
     def do_POST(self) -> None:
-        hub, parts, body = self.server, self.path_parts(), self.body()
+        hub, parts, body = self.hub, self.path_parts(), self.body()
         if self.headers.get("Authorization") != "Bearer hf_good":
             return self.answer({"error": "Invalid token"}, 401)
         match parts:
@@ -122,7 +126,7 @@ class Answers(BaseHTTPRequestHandler):
         return self.answer({"error": self.path}, 404)
 
     def commit_(self, branch: str, body: bytes) -> None:
-        hub, files = self.server, dict(self.server.files(branch))
+        hub, files = self.hub, dict(self.hub.files(branch))
         for line in body.splitlines():
             key, value = (entry := json.loads(line))["key"], entry["value"]
             if key == "file":
@@ -135,7 +139,7 @@ class Answers(BaseHTTPRequestHandler):
         self.answer({"commitUrl": f"{hub.url}/datasets/{REPO}/commit/{oid}", "commitOid": oid})
 
     def do_PUT(self) -> None:
-        hub, parts, body = self.server, self.path_parts(), self.body()
+        hub, parts, body = self.hub, self.path_parts(), self.body()
         if hub.num_uploads == hub.uploads_before_failure:
             return self.answer({"error": "out of order"}, 403)
         hub.num_uploads += 1
@@ -143,11 +147,11 @@ class Answers(BaseHTTPRequestHandler):
         return self.answer({})
 
     def do_DELETE(self) -> None:
-        del self.server.tags[self.path_parts()[-1]]
+        del self.hub.tags[self.path_parts()[-1]]
         self.answer({})
 
     def do_GET(self) -> None:
-        hub, parts = self.server, self.path_parts()
+        hub, parts = self.hub, self.path_parts()
         if hub.created is None:
             self.send_response(404)
             self.send_header("X-Error-Code", "RepoNotFound")
