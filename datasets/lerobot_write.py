@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from demoloop.datasets import lerobot_layout as layout
 from demoloop.datasets.camera_stream import file_sha256, video_path
+from demoloop.datasets.collection import is_collection
 from demoloop.datasets.disk import disk_error, give_up_reserve, keep_reserve
 from demoloop.datasets.durable import exclusive, move_file, replace_file
 from demoloop.datasets.episode import Episode
@@ -286,6 +287,10 @@ def _check_spec(spec: RobotSpec) -> None:
 
 def _check_folder(root: Path) -> None:
     """Raises DatasetError when something else is in the folder."""
+    if is_collection(root):
+        raise DatasetError(
+            f"{root} is a collection, which holds no recording; record into one of its datasets"
+        )
     if root.exists() and not (root / layout.INFO).exists():
         # A writer killed while creating the dataset leaves its own folder, and an empty meta.
         known = {layout.OURS.name, layout.INFO.parent.name}

@@ -35,21 +35,22 @@ def training_episodes(config: TrainConfig, cache: TrainingCache) -> NDArray[np.i
             f"--held-out {', '.join(map(str, missing))}: {config.data} has episodes 0 to "
             f"{total - 1}; hold out some of those"
         )
-    kept = teachable([judged != 0 for judged in cache.success], config.held_out)
+    is_good = (cache.success != 0) & (cache.weights > 0)
+    kept = teachable(is_good.tolist(), config.held_out)
     kept = kept[: config.max_episodes]
     if not kept:
         raise PolicyError(
-            f"no episode left to train on: {config.data} has {total} and all are held out or "
-            "failed; hold out fewer, or record more"
+            f"no episode left to train on: {config.data} has {total} and all are held out, "
+            "failed or of weight 0; hold out fewer, or record more"
         )
     return np.array(kept, np.int64)
 
 
 def teachable(is_good: Sequence[bool], held_out: Collection[int]) -> list[int]:
-    """Returns the episodes to learn from: those neither held out nor judged a failure.
+    """Returns the episodes to learn from: those neither held out, nor failed, nor of weight 0.
 
     Args:
-        is_good: Of each episode, whether it succeeded or nobody judged.
+        is_good: Of each episode, whether it succeeded or nobody judged, and has a weight.
         held_out: Numbers of those to leave out in any case.
     """
     return [number for number, good in enumerate(is_good) if good and number not in held_out]

@@ -56,7 +56,7 @@ def train(config: TrainConfig, judge: Judge | None = None, *, progress: bool = T
         PolicyError: There is no such policy, or the checkpoint to resume from does not fit.
     """
     check_policy(config.policy, config.sizes)  # before the minutes that decoding may take
-    dataset = open_dataset(config.data)
+    dataset = open_dataset(config.data, config.split)
     with Parallel() as parallel:
         if config.streaming:
             cache = open_numbers(dataset)

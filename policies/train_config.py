@@ -66,6 +66,8 @@ class TrainConfig:
     """How images vary."""
     held_out: tuple[int, ...] = ()
     """Episodes not to train on, counted from 0 among those that are present."""
+    split: str | None = None
+    """Train on this split only, such as `train` (`demoloop dataset split` makes them)."""
     max_episodes: int | None = None
     """Train on the first so many episodes only."""
     seed: int = 0

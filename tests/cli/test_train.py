@@ -88,7 +88,7 @@ def test_many_absent_episodes_are_counted_not_listed(
         (["--sizes", "depth", "3"], "no size 'depth'; it has width, num_keypoints"),
         (["--sizes", "width", "0"], "width is 0; it must be a whole number"),
         (["--held-out", "7"], "has episodes 0 to 1; hold out some of those"),
-        (["--held-out", "0", "1"], "all are held out or failed; hold out fewer"),
+        (["--held-out", "0", "1"], "all are held out, failed or of weight 0; hold"),
         (["--learning-rate", "nan"], "--learning-rate is nan; it must be greater than 0"),
         (["--judge", "juggle", "--num-judgements", "2"], "no task 'juggle'; there are pick_place"),
         (["--judge", "pick_place"], "the success curve takes both"),

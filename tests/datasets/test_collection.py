@@ -171,6 +171,12 @@ def test_a_collection_goes_only_into_a_new_folder(both: Path, root: Path) -> Non
         merge([root], both)
 
 
+def test_nothing_is_recorded_into_a_collection(both: Path, spec: RobotSpec) -> None:
+    with pytest.raises(DatasetError, match="is a collection"), DatasetWriter(both, spec):
+        pass
+    assert len(open_dataset(both).episodes) == 5
+
+
 def test_datasets_of_others_are_merged_with_the_widest_limits(
     root: Path, second: Path, tmp_path: Path
 ) -> None:

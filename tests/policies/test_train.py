@@ -191,7 +191,7 @@ def test_impossible_number_is_refused_by_the_name_of_its_option(
     ("change", "message"),
     [
         ({"held_out": (1, 3, 7)}, r"--held-out 3, 7: .* has episodes 0 to 2"),
-        ({"held_out": (0, 1, 2)}, "all are held out or failed; hold out fewer"),
+        ({"held_out": (0, 1, 2)}, "all are held out, failed or of weight 0; hold"),
         ({"policy": "chunks"}, "no policy 'chunks'"),
     ],
 )

@@ -93,14 +93,20 @@ def main(options: Options) -> int:
 def unseen_episodes(card: PolicyCard, dataset: Dataset) -> list[int]:
     """Returns the episodes, counted among those present, that the policy was not trained on."""
     everything = list(range(len(dataset.episodes)))
-    if card.dataset_view != dataset.view_hash():
-        return everything
     config = card.train_config
+    split, learnt_from = config.get("split"), dataset
+    if split in {it.split for it in dataset.episodes}:
+        learnt_from = open_dataset(dataset.root, str(split))
+    if card.dataset_view != learnt_from.view_hash():
+        return everything
     held_out = {int(n) for n in re.findall(r"\d+", str(config.get("held_out", "")))}
-    trained = teachable([it.success is not False for it in dataset.episodes], held_out)
+    present = learnt_from.episodes
+    is_good = [it.success is not False and it.weight > 0 for it in present]
+    trained = teachable(is_good, held_out)
     if "max_episodes" in config:
         trained = trained[: int(config["max_episodes"])]
-    return [number for number in everything if number not in trained]
+    known = {present[number].uuid for number in trained}
+    return [number for number in everything if dataset.episodes[number].uuid not in known]
 
 
 def chosen_episodes(options: Options, dataset: Dataset, unseen: list[int]) -> list[int]:

@@ -16,8 +16,8 @@ from demoloop.datasets import (
     DatasetWriter,
     EpisodeRecorder,
     StagedEpisode,
-    open_dataset,
 )
+from demoloop.datasets.view import recorded_contents
 from demoloop.robot import run_episode
 from demoloop.robot.arms.so101 import SO101
 from demoloop.sim.astray import SHARE, check_recoveries, demonstrator, leaving_out_blunders
@@ -112,7 +112,8 @@ def _next_seed(options: Options, instruction: str) -> int:
     Raises:
         DatasetError: The dataset shows another task, which would be counted as this one.
     """
-    episodes = open_dataset(options.out).episodes
+    # As recorded: an edit neither frees a seed nor makes it another task's dataset.
+    episodes = [files.info for files in recorded_contents(options.out).episodes]
     for episode in episodes:
         if episode.task != instruction:
             raise DatasetError(

@@ -33,7 +33,7 @@ class Options:
 
 def main(options: Options) -> int:
     """Trains; exit code 0."""
-    dataset = open_dataset(options.config.data)
+    dataset = open_dataset(options.config.data, options.config.split)
     if os.environ.get("RANK", "0") == "0":  # the first process speaks for all
         for sentence in left_out(dataset):
             print(f"demoloop: {sentence}", file=sys.stderr)
