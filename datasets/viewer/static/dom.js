@@ -22,6 +22,31 @@ export function keyButton(label, key, onClick) {
   return button;
 }
 
+// Resolves to what was typed, or to null when the dialog was left. Each question is a dialog of its
+// own: the end of one that was left comes late, and must not be taken for that of the next.
+export function ask(label, value, known) {
+  const input = el("input", { id: "ask-value", list: "ask-known", autocomplete: "off", dir: "auto" });
+  input.value = value ?? "";
+  const words = [...new Set(known)].filter(Boolean);
+  const dialog = el("dialog", { id: "ask", "aria-labelledby": "ask-label" },
+    el("form", { method: "dialog" },
+      el("label", { id: "ask-label", for: "ask-value", text: label }),
+      input,
+      el("datalist", { id: "ask-known" }, ...words.map((text) => el("option", { value: text }))),
+      el("div", { className: "row" },
+        el("button", { type: "button", text: "Cancel", on: { click: () => dialog.close() } }),
+        el("button", { value: "ok", text: "OK" }))));
+  document.body.append(dialog);
+  dialog.showModal();
+  input.select();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(dialog.returnValue === "ok" ? input.value.trim() : null);
+    });
+  });
+}
+
 let hiding = 0;
 
 export function toast(text, isBad = false) {

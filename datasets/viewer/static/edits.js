@@ -2,13 +2,14 @@
 // the last one back. Nothing recorded is touched.
 
 import { postEdit, postUndo } from "./api.js";
-import { $, el, keyButton, toast } from "./dom.js";
+import { ask, $, el, keyButton, toast } from "./dom.js";
 
 export class Edits {
   // page: what the rest of the page knows and does, as functions
   constructor(page) {
     this.page = page;
-    this.busy = false; // an edit is on its way: the change it makes is ours
+    this.waiting = 0; // edits on their way
+    this.last = Promise.resolve(); // one after the other: an undo is of what was written before it
     this.actions = [
       { key: "s", label: "Success", text: "mark as a success", run: () => this.edit("success", true) },
       { key: "f", label: "Failure", text: "mark as a failure", run: () => this.edit("success", false) },
@@ -33,19 +34,27 @@ export class Edits {
     }));
   }
 
-  // Writes, shows what came of it, and says so; `uuid` is looked at afterwards if it can be.
-  async run(write, uuid) {
-    if (this.busy) return;
-    this.busy = true;
+  // While this holds, what changes on the disk is our own doing.
+  get busy() {
+    return this.waiting > 0;
+  }
+
+  // Writes, shows what came of it, and says so; `uuid`, or the episode that `write` names, is
+  // looked at afterwards if it can be.
+  run(write, uuid) {
+    this.waiting++;
+    this.last = this.last.then(() => this.runNow(write, uuid)).finally(() => this.waiting--);
+    return this.last;
+  }
+
+  async runNow(write, uuid) {
     try {
-      const { id } = await write();
-      await this.page.reload(uuid);
+      const { id, episode } = await write();
+      await this.page.reload(uuid ?? episode);
       const edit = this.page.data().history.find((one) => one.id === id);
       toast(`${edit.sentence} — ${edit.op === "undo" ? "U makes it hold again" : "u takes it back"}`);
     } catch (error) {
       toast(error.message, true);
-    } finally {
-      this.busy = false;
     }
   }
 
@@ -74,12 +83,12 @@ export class Edits {
 
   async relabel() {
     const tasks = this.page.data().episodes.map((episode) => episode.task);
-    const task = await this.ask("Task", this.page.current()?.task, tasks);
+    const task = await ask("Task", this.page.current()?.task, tasks);
     if (task !== null) await this.edit("relabel", task);
   }
 
   async weigh() {
-    const said = await this.ask("Weight in training, 1 is usual, 0 is never", String(this.page.current()?.weight ?? 1), []);
+    const said = await ask("Weight in training, 1 is usual, 0 is never", String(this.page.current()?.weight ?? 1), []);
     if (said === null) return;
     const weight = Number(said);
     if (said === "" || !(weight >= 0)) return toast(`A weight is a number of 0 or more, not “${said}”.`, true);
@@ -87,46 +96,30 @@ export class Edits {
   }
 
   async tag() {
-    const tag = await this.ask("Tag to add, one word", "", this.page.data().episodes.flatMap((episode) => episode.tags));
+    const tag = await ask("Tag to add, one word", "", this.page.data().episodes.flatMap((episode) => episode.tags));
     if (tag) await this.edit("tag", tag);
   }
 
   async split() {
     const known = ["train", "val", "test", ...this.page.data().episodes.map((episode) => episode.split)];
-    const split = await this.ask("Split, one word; empty for none", this.page.current()?.split ?? "", known);
+    const split = await ask("Split, one word; empty for none", this.page.current()?.split ?? "", known);
     if (split !== null) await this.edit("split", split);
   }
 
-  async undoLast() {
-    const last = this.page.data().history.findLast((edit) => edit.op !== "undo" && !edit.undone);
-    if (!last) return toast("There is no edit to take back.");
-    await this.undo(last);
+  undoLast() {
+    return this.undo((edit) => edit.op !== "undo", "There is no edit to take back.");
   }
 
-  async redoLast() {
-    const last = this.page.data().history.findLast((edit) => edit.op === "undo" && !edit.undone);
-    if (!last) return toast("Nothing was taken back.");
-    await this.undo(last);
+  redoLast() {
+    return this.undo((edit) => edit.op === "undo", "Nothing was taken back.");
   }
 
-  async undo(edit) {
-    await this.run(() => postUndo(edit.id), edit.episodes[0]);
-  }
-
-  // Resolves to what was typed, or to null when the dialog was left.
-  ask(label, value, known) {
-    const dialog = $("#ask");
-    $("#ask-label").textContent = label;
-    $("#ask-value").value = value ?? "";
-    $("#ask-known").replaceChildren(
-      ...[...new Set(known)].filter(Boolean).map((text) => el("option", { value: text })));
-    dialog.returnValue = "";
-    dialog.showModal();
-    $("#ask-value").select();
-    $("#ask-cancel").onclick = () => dialog.close("");
-    return new Promise((resolve) => {
-      const closed = () => resolve(dialog.returnValue === "ok" ? $("#ask-value").value.trim() : null);
-      dialog.addEventListener("close", closed, { once: true });
+  // Takes back the last edit that holds and fits; its episode is looked at afterwards.
+  undo(fits, otherwise) {
+    return this.run(() => {
+      const edit = this.page.data().history.findLast((one) => fits(one) && !one.undone);
+      if (!edit) throw new Error(otherwise);
+      return postUndo(edit.id).then(({ id }) => ({ id, episode: edit.episodes[0] }));
     });
   }
 
@@ -143,7 +136,7 @@ export class Edits {
     const made = el("li", {}, text, about);
     if (!edit.undone) {
       const text = edit.op === "undo" ? "Redo" : "Undo";
-      made.append(el("button", { className: "small", text, on: { click: () => this.undo(edit).then(() => this.fillHistory()) } }));
+      made.append(el("button", { className: "small", text, on: { click: () => this.undo((one) => one.id === edit.id, "It is taken back already.").then(() => this.fillHistory()) } }));
     }
     return made;
   }

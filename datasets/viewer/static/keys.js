@@ -2,9 +2,10 @@
 
 import { $, el } from "./dom.js";
 
-// Keys that elements handle themselves must reach them.
+// Keys that elements handle themselves must reach them. A field of a dialog that was just left still
+// has the focus for a moment.
 function isTyping(target) {
-  return target.matches("input:not([type=range]), select, textarea");
+  return target.matches("input:not([type=range]), select") && target.checkVisibility();
 }
 
 export class Keys {

@@ -7,8 +7,6 @@
 import { el } from "./dom.js";
 import { FrameStore } from "./frames.js";
 
-const AHEAD = 32; // steps asked for before they are due
-
 export class Player {
   constructor(place, onStep, onPlaying) {
     this.place = place;
@@ -36,16 +34,14 @@ export class Player {
     this.place.replaceChildren(...this.views.map(({ figure }) => figure));
   }
 
-  // Shows an episode from a step on; the same one again after an edit keeps its pictures.
-  open(episode, fps, step = 0) {
-    if (this.episode?.uuid !== episode.uuid) {
-      this.pause();
-      this.store.turnTo();
-    }
+  // Shows an episode from its first step on.
+  open(episode, fps) {
+    this.pause();
+    this.store.turnTo(episode);
     this.episode = episode;
     this.fps = fps;
     this.shown = -1;
-    this.seek(step);
+    this.seek(0);
   }
 
   close() {
@@ -116,16 +112,14 @@ export class Player {
 
   async drawOne(episode, step) {
     const recorded = episode.first + step;
-    const end = episode.first + episode.length;
     const { uuid } = episode;
     await Promise.all(this.views.map((_, c) =>
-      this.store.load(uuid, c, recorded, end, !this.playing)));
-    if (this.episode?.uuid !== uuid) return;
+      this.store.load(episode, c, recorded, !this.playing)));
     const bitmaps = await Promise.all(this.views.map((_, c) => {
       const blob = this.store.get(uuid, c, recorded);
       return blob ? createImageBitmap(blob) : null;
     }));
-    if (this.episode !== episode) return;
+    if (this.episode !== episode) return; // another one was chosen, or this one trimmed
     this.views.forEach((view, c) => {
       const sentence = this.store.fault(uuid, c);
       view.fault.hidden = !sentence;
@@ -135,19 +129,10 @@ export class Player {
         view.context.drawImage(bitmaps[c], 0, 0, view.canvas.width, view.canvas.height);
         bitmaps[c].close();
       }
-      view.canvas.dataset.step = step;
-      view.canvas.dataset.uuid = uuid;
+      Object.assign(view.canvas.dataset, { uuid, step, recorded });
     });
     this.shown = step;
-    this.prefetch(uuid, recorded, end);
-  }
-
-  prefetch(uuid, recorded, end) {
-    if (this.target !== this.shown && !this.playing) return; // still scrubbing
-    this.views.forEach(async (_, c) => {
-      for (let step = recorded; step < Math.min(end, recorded + AHEAD); step += 16) {
-        await this.store.load(uuid, c, step, end, false);
-      }
-    });
+    if (this.target !== step && !this.playing) return; // still scrubbing
+    this.views.forEach((_, c) => this.store.loadAhead(episode, c, recorded));
   }
 }
