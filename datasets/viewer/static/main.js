@@ -10,7 +10,7 @@ import { badges, EpisodeList } from "./list.js";
 import { Player } from "./player.js";
 import { bandsOf, Timeline } from "./timeline.js";
 
-const POLL_MS = 1500; // how soon a change on disk is noticed
+const POLL_MS = 1000; // how soon a change on disk is noticed
 const SPEEDS = ["0.25", "0.5", "1", "2", "4"];
 
 let data = { episodes: [], history: [], stamp: null };

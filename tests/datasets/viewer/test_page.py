@@ -28,7 +28,7 @@ def write(root: Path, spec: RobotSpec, episodes: list[Episode]) -> Path:
 
 @pytest.fixture
 def many(tmp_path: Path, spec: RobotSpec, make_episode: MakeEpisode) -> Path:
-    episodes = [make_episode(seed, steps=2) for seed in range(60)]
+    episodes = [make_episode(seed, steps=2) for seed in range(40)]
     return write(tmp_path / "many", spec, episodes)
 
 
@@ -53,12 +53,12 @@ def test_the_page_may_not_load_from_elsewhere(root: Path, look: Look) -> None:
 
 def test_only_rows_in_sight_are_elements(many: Path, look: Look) -> None:
     with look(many) as page:
-        assert page.js("document.querySelector('#count').textContent") == "60 episodes"
+        assert page.js("document.querySelector('#count').textContent") == "40 episodes"
         assert 0 < page.js(f"{ROWS}.length") < 30
-        page.press(*["j"] * 59)
-        page.wait("document.querySelector('#task').textContent.startsWith('#59')")
+        page.press(*["j"] * 39)
+        page.wait("document.querySelector('#task').textContent.startsWith('#39')")
         assert page.js(f"{ROWS}.length") < 30
-        assert page.wait(f"{ROWS}.some(r => r.ariaSelected === 'true' && r.ariaPosInSet === '60')")
+        assert page.wait(f"{ROWS}.some(r => r.ariaSelected === 'true' && r.ariaPosInSet === '40')")
 
 
 def test_search_and_filters_leave_what_fits(
@@ -85,33 +85,31 @@ def test_search_and_filters_leave_what_fits(
         assert page.wait(f"{ROWS}.length === 3 && {listed}") == ["#2", "#1", "#0"]
 
 
-@pytest.mark.parametrize(
-    "task",
-    [
+def test_a_hostile_task_is_shown_as_text(
+    tmp_path: Path, spec: RobotSpec, make_episode: MakeEpisode, look: Look
+) -> None:
+    tasks = [
         "<img src=x onerror='document.title=1'><script>document.title=2</script>&amp;",
         "take " + "the very long way around " * 400,
+        "take" + "theverylongwayaround" * 400,
         "\u202eeht pu kcip \u05e7\u05d7 \u05d0\u05ea \u05d4\u05e7\u05d5\u05d1\u05d9\u05d4\u202c",
         "${alert(1)} $token \\ \" ' `",
-    ],
-    ids=["html", "long", "right-to-left", "template"],
-)
-def test_a_hostile_task_is_shown_as_text(
-    task: str,
-    tmp_path: Path,
-    spec: RobotSpec,
-    make_episode: MakeEpisode,
-    look: Look,
-) -> None:
-    root = write(tmp_path / "hostile", spec, [make_episode(1, task=task)])
-    with look(root) as page:
-        assert page.js("document.querySelector('.episode .task').textContent") == task
-        assert page.js("document.querySelector('#task').textContent") == f"#0  {task}"
+    ]
+    episodes = [make_episode(seed, task=task) for seed, task in enumerate(tasks)]
+    with look(write(tmp_path / "hostile", spec, episodes)) as page:
+        shown = page.js("[...document.querySelectorAll('.episode .task')].map(t => t.textContent)")
+        assert shown == tasks
+        for number, task in enumerate(tasks):
+            title = page.wait(f"task.textContent.startsWith('#{number} ') && task.textContent")
+            assert title == f"#{number}  {task}"
+            # It takes no more room than any other.
+            assert page.js("task.offsetHeight") < 80
+            assert page.js("document.documentElement.scrollWidth <= innerWidth")
+            page.press("j")
+        heights = page.js("[...document.querySelectorAll('.episode')].map(e => e.offsetHeight)")
+        assert heights == [76] * len(tasks)
         assert page.js("document.title") == "hostile · demoloop"
         assert page.js("document.querySelectorAll('main img, main script, nav script').length") == 0
-        # It takes no more room than any other.
-        assert page.js("document.querySelector('.episode').offsetHeight") == 76
-        assert page.js("document.querySelector('#task').offsetHeight") < 80
-        assert page.js("document.documentElement.scrollWidth <= innerWidth")
         assert page.problems == []
 
 
