@@ -41,8 +41,11 @@ def picture_defects(signals: Signals) -> Iterator[Defect]:
                 yield signals.defect(kind, first, last, camera, sentence)
         for first, last in still_stretches(cells, SAME, signals.steps(SAME_S)):
             unseen = is_dark[first : last + 1].all() or is_bright[first : last + 1].all()
+            taken = signals.image_times.get(camera)
+            # That no new picture came is said already, in `capture_defects`.
+            is_said = taken is not None and taken[first] == taken[last]
             moved = signals.movement(first, last)
-            if moved >= MOVED and not unseen:
+            if moved >= MOVED and not unseen and not is_said:
                 sentence = (
                     f"{camera} shows the same picture for {signals.seconds(first, last)} while "
                     f"a joint moves through {moved:.0%} of its range"

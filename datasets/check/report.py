@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from html import escape
@@ -38,6 +39,7 @@ article p { margin: 0 0 .4rem } code { font-size: .9em; overflow-wrap: anywhere 
 .shown { display: flex; flex-wrap: wrap; gap: .6rem; align-items: flex-start }
 figure { margin: 0 } figcaption, svg text { font-size: 11px; opacity: .8 }
 img { display: block; border-radius: 4px; image-rendering: pixelated }
+img { outline: 1px solid var(--line) }
 svg { width: 360px; border: 1px solid var(--line); border-radius: 4px }
 svg text { fill: currentColor } path { fill: none; stroke-width: 1.5 }
 .curve0 { stroke: var(--one) } .curve1 { stroke: var(--two); stroke-dasharray: 4 2 }
@@ -76,7 +78,7 @@ def drop_command(dataset: Dataset, defects: Sequence[Defect]) -> str:
         return ""
     named = np.isin(np.arange(max(episodes) + 1), list(episodes))
     ranges = (f"{a}" if a == b else f"{a}-{b}" for a, b in stretches(named))
-    return f"demoloop dataset drop {dataset.root} {','.join(ranges)}"
+    return f"demoloop dataset drop {shlex.quote(str(dataset.root))} {','.join(ranges)}"
 
 
 def where(defect: Defect, fps: int) -> str:

@@ -75,7 +75,7 @@ SPOILT: dict[str, tuple[Spoil, str, str, tuple[int, int]]] = {
         "jump", "elbow", (59, 60),
     ),
     "spike": (
-        lambda e: readings(e, add((60, 1), 0.15)),
+        lambda e: readings(e, add((60, 1), 0.12)),
         "jump", "elbow", (59, 61),
     ),
     "leap of a command": (

@@ -12,7 +12,9 @@ from huggingface_hub import snapshot_download
 
 from demoloop.__main__ import main
 from demoloop.datasets import DatasetWriter, Episode, open_dataset
+from demoloop.datasets.edits import edit_episodes
 from demoloop.datasets.publish import FILES_PER_COMMIT, Upload, _batches, publishable
+from demoloop.datasets.view import merge
 from demoloop.robot import RobotSpec
 
 REPO = "person/cubes"
@@ -204,3 +206,27 @@ def test_commits_are_bounded_and_lose_no_file() -> None:
     batches = _batches(uploads)
     assert [upload for batch in batches for upload in batch] == uploads
     assert max(map(len, batches)) == FILES_PER_COMMIT
+
+
+def test_edits_are_applied_to_what_is_published(root: Path, hub: StandIn, tmp_path: Path) -> None:
+    before = open_dataset(root)
+    first, second, _ = (episode.uuid for episode in before.episodes)
+    edit_episodes(root, "drop", {first: None}, author="test")
+    edit_episodes(root, "trim", {second: (2, 6)}, author="test")
+    assert publish(root, hub) == 0
+    after = open_dataset(download(hub, tmp_path / "down"))
+    assert [episode.length for episode in after.episodes] == [4, 7]
+    np.testing.assert_array_equal(after.lowdim(0).actions, before.lowdim(1).actions[2:6])
+    assert "demoloop/edits.jsonl" not in hub.files("v3.0")
+    assert [path.name for path in tmp_path.iterdir() if "publish" in path.name] == []
+
+
+def test_a_collection_is_published_as_one_dataset(
+    root: Path, hub: StandIn, tmp_path: Path, make_episode: Callable[..., Episode], spec: RobotSpec
+) -> None:
+    with DatasetWriter(tmp_path / "other", spec) as writer:
+        writer.add(make_episode(9, steps=8))
+    merge([root, tmp_path / "other"], tmp_path / "both")
+    assert publish(tmp_path / "both", hub) == 0
+    after = open_dataset(download(hub, tmp_path / "down"))
+    assert sorted(episode.length for episode in after.episodes) == [5, 6, 7, 8]
