@@ -7,7 +7,7 @@ means.
 from __future__ import annotations
 
 import getpass
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from demoloop.datasets import lerobot_layout as layout
@@ -22,6 +22,7 @@ from demoloop.datasets.edits_log import (
     undone_edits,
 )
 from demoloop.datasets.errors import DatasetError
+from demoloop.datasets.lerobot_files import EpisodeInfo
 from demoloop.datasets.view import recorded_contents
 
 __all__ = [
@@ -37,7 +38,12 @@ __all__ = [
 
 
 def edit_episodes(
-    root: Path, op: Op, episodes: Mapping[str, Value], *, author: str | None = None
+    root: Path,
+    op: Op,
+    episodes: Mapping[str, Value],
+    *,
+    author: str | None = None,
+    present: Iterable[EpisodeInfo] | None = None,
 ) -> Edit:
     """Writes one edit of any number of episodes; it is on the disk when this returns.
 
@@ -46,13 +52,16 @@ def edit_episodes(
         op: What to set; `undo` has a function of its own.
         episodes: Their uuids, and what is set for each (see `Value`).
         author: Who says so; the login name when None.
+        present: The episodes of `root`, where the caller has just opened it; looked up when None.
 
     Raises:
         DatasetError: There is no such episode or it cannot have that value; nothing is written.
     """
     if not episodes:
         raise DatasetError(f"no episode to {op}; name one at least")
-    known = {files.info.uuid: files.info for files in recorded_contents(root).episodes}
+    if present is None:
+        present = (files.info for files in recorded_contents(root).episodes)
+    known = {episode.uuid: episode for episode in present}
     for uuid, value in episodes.items():
         if uuid not in known:
             raise DatasetError(

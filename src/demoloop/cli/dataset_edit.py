@@ -39,7 +39,8 @@ def edit(options: EditOptions, op: Op, value_of: Callable[[EpisodeInfo, int], Va
     present = [files.info for files in contents.episodes]
     chosen = named_episodes(options.data, present, options.episodes)
     values = {episode.uuid: value_of(episode, contents.fps) for episode in chosen}
-    done(options.data, edit_episodes(options.data, op, values, author=options.author))
+    made = edit_episodes(options.data, op, values, author=options.author, present=present)
+    done(options.data, made)
     return 0
 
 

@@ -62,7 +62,8 @@ def main(options: Options) -> int:
             values[episode.uuid] = options.name
     else:
         values |= draw_splits([episode.uuid for episode in present], drawn, options.seed)
-    done(options.data, edit_episodes(options.data, "split", values, author=options.author))
+    made = edit_episodes(options.data, "split", values, author=options.author, present=present)
+    done(options.data, made)
     counts = Counter(str(name) or "none" for name in values.values())
     print(", ".join(f"{name}: {count}" for name, count in sorted(counts.items())))
     return 0
