@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from demoloop.datasets import DatasetWriter, Episode
@@ -189,3 +191,34 @@ def test_every_key_stands_in_the_help(root: Path, look: Look) -> None:
         keys = set(page.wait("[...document.querySelectorAll('#help kbd')].map(k => k.textContent)"))
     said = "j k / Space ArrowLeft ArrowRight [ ] x s f b t r w g p d u h c ? + - 0 n 1 2 3"
     assert set(said.split()) <= keys
+
+
+def test_takeovers_and_events_are_marked_where_they_were(
+    tmp_path: Path, spec: RobotSpec, make_episode: MakeEpisode, look: Look
+) -> None:
+    taken = np.isin(np.arange(20), [*range(4, 8), 15])
+    episode = replace(
+        make_episode(1, steps=20), is_takeover=taken, events=((9, "pinch"), (12, "<b>open</b>"))
+    )
+    with look(write(tmp_path / "taken", spec, [episode])) as page:
+        bands = page.wait(
+            "(b => b.length && b.map(e => [e.classList[1], Math.round(parseFloat(e.style.left) * "
+            "19 / 100)]))([...document.querySelectorAll('.band')])"
+        )
+        assert bands == [["takeover", 4], ["takeover", 15], ["event", 9], ["event", 12]]
+        page.js("[...document.querySelectorAll('#findings button')][1].click()")
+        assert page.wait("scrub.value === '12'")
+        said = page.js("document.querySelector('#findings').textContent")
+        assert "step 12: <b>open</b>" in said and "takes over until step 7" in said
+
+
+def test_the_age_of_each_picture_is_shown(
+    tmp_path: Path, spec: RobotSpec, make_episode: MakeEpisode, look: Look
+) -> None:
+    with look(write(tmp_path / "timed", spec, [make_episode(1, steps=20)])) as page:
+        page.press("3")
+        values = page.wait(
+            "(v => v.length === 3 && v.map(e => e.textContent))"
+            "([...document.querySelectorAll('.legend button')])"
+        )
+        assert values[1:] == ["age of front1.0", "age of wrist1.0"]  # ms, as make_episode says
