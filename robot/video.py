@@ -164,12 +164,14 @@ def read_frames(path: Path, start: int = 0, stop: int | None = None) -> Iterator
     check_video(path)
     index = start
     try:
-        with av.open(str(path)) as container:
+        # What a damaged file says of itself may be no text.
+        with av.open(str(path), metadata_errors="replace") as container:
             stream = container.streams.video[0]
-            stream.codec_context.thread_count = 1
             rate, base = stream.average_rate, stream.time_base
-            if rate is None or base is None:
-                raise VideoError(f"{path} does not say its frame rate; write it again")
+            # PyAV has no codec context where FFmpeg does not know the codec.
+            if not rate or not base or stream.codec_context is None:
+                raise VideoError(f"{path} does not say its codec or frame rate; write it again")
+            stream.codec_context.thread_count = 1
             end = stream.frames or None if stop is None else stop
             if start:
                 # Half a frame early, so that rounding never lands behind the frame asked for.
@@ -181,7 +183,7 @@ def read_frames(path: Path, start: int = 0, stop: int | None = None) -> Iterator
                     return
                 yield picture.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
                 index += 1
-    except (av.error.FFmpegError, IndexError) as error:
+    except (av.error.FFmpegError, IndexError, OverflowError, ValueError) as error:
         raise VideoError(f"{path} breaks at frame {index}: {error}; record it again") from error
     if end is not None and index < end:
         raise VideoError(f"{path} ends after frame {index}, expected {end}; it is cut short")

@@ -50,12 +50,13 @@ def export(dataset: Dataset, out: Path, progress: bool) -> None:
             for camera in spec.cameras:
                 shape = (len(steps), camera.height, camera.width, 3)
                 # Renders and camera noise shrink by a tenth at best: not worth the time.
-                pictures = demo["obs"].create_dataset(
-                    f"{camera.name}_image", shape, np.uint8, chunks=(1, *shape[1:])
+                name = f"{camera.name}_image"
+                pictures = demo.create_dataset(
+                    f"obs/{name}", shape, np.uint8, chunks=(1, *shape[1:])
                 )
                 for step, picture in enumerate(dataset.frames(i, camera.name)):
                     pictures[step] = picture
-                _write_next(demo, pictures)
+                _write_next(demo, name, shape)
             if info.split:
                 splits.setdefault(info.split, []).append(f"demo_{i}".encode())
         for split, demos in splits.items():
@@ -89,17 +90,16 @@ def _write_noted(demo: h5py.Group, steps: Steps, success: bool | None) -> None:
         demo[f"{OURS}/camera_time/{camera}"] = times
 
 
-def _write_next(demo: h5py.Group, pictures: h5py.Dataset) -> None:
+def _write_next(demo: h5py.Group, name: str, shape: tuple[int, ...]) -> None:
     """Shows each picture one step earlier, the last one twice."""
     import h5py
 
-    source = h5py.VirtualSource(".", pictures.name, pictures.shape, pictures.dtype)
-    view = h5py.VirtualLayout(pictures.shape, pictures.dtype)
-    if len(pictures) > 1:
+    source = h5py.VirtualSource(".", f"{demo.name}/obs/{name}", shape, np.uint8)
+    view = h5py.VirtualLayout(shape, np.uint8)
+    if shape[0] > 1:
         view[:-1] = source[1:]
     view[-1:] = source[-1:]
-    name = pictures.name.rsplit("/", 1)[-1]
-    demo["next_obs"].create_virtual_dataset(name, view)
+    demo.create_virtual_dataset(f"next_obs/{name}", view)
 
 
 def _next(count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -26,7 +26,7 @@ from demoloop.datasets.importers.found import (
 )
 from demoloop.datasets.importers.pictures import decode, gather
 
-PATIENCE = 30.0  # s without a sign of life; one answer or block takes milliseconds
+PATIENCE = 10.0  # s without a sign of life; one answer or block takes milliseconds
 MAX_NUMBERS = 1 << 30  # bytes of one array of numbers
 # zlib cannot pack tighter; a file that declares more than this holds nothing but emptiness.
 MAX_RATIO = 1100

@@ -55,6 +55,7 @@ def found_in(parts: Sequence[Part], kind: Kind, names: Mapping[str, str]) -> Fou
     skipped: list[Skipped] = []
     whole: list[Part] = []
     actions: list[NDArray[np.float32]] = []
+    layout: tuple[tuple[str, ...], tuple[CameraSpec, ...]] | None = None
     for part in parts:
         try:
             values = part.file.numbers(part.actions)
@@ -65,14 +66,13 @@ def found_in(parts: Sequence[Part], kind: Kind, names: Mapping[str, str]) -> Fou
                     f"an action has {values.shape[1]} numbers, in {whole[0].name} it has "
                     f"{actions[0].shape[1]}"
                 )
-            if not whole:
-                layout = _layout(part, kind)
+            layout = layout or _layout(part, kind)
         except DatasetError as error:
             skipped.append(Skipped(part.name, str(error)))
             continue
         whole.append(part)
         actions.append(values)
-    if not whole:
+    if layout is None:
         why = f"{skipped[0].name}: {skipped[0].why}" if skipped else "there is none in it"
         raise DatasetError(f"no episode can be used; {why}")
     readings, cameras = layout

@@ -70,7 +70,7 @@ def copy(path: str, name: str, out: str, limit: int) -> dict[str, Any]:
     """
     sizes: list[int] = []
     with h5py.File(path, "r") as file, open(out, "wb") as target:
-        array = file[name]
+        array: Any = file[name]
         if array.external is not None or array.is_virtual:
             raise ValueError("its bytes lie in another file")
         rows = array.shape[0]

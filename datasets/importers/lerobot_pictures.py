@@ -39,9 +39,12 @@ def _fault(path: Path, mtime_ns: int) -> str:
 
     try:
         check_video(path)
-        with av.open(str(path)) as container:
-            context = container.streams.video[0].codec_context
-            check_picture_size(path.name, context.height, context.width)
+        # What the file says of itself may be no text.
+        with av.open(str(path), metadata_errors="replace") as container:
+            stream = container.streams.video[0]
+            if stream.codec_context is None:
+                return f"{path.name} is in a codec that is not known"
+            check_picture_size(path.name, stream.height, stream.width)
     except (VideoError, DatasetError) as error:
         return str(error).replace(f"{path.parent}/", "")
     except (av.error.FFmpegError, IndexError) as error:

@@ -104,6 +104,22 @@ class Topics:
         """All that an observation is made of."""
         return [*self.states, *self.cameras]
 
+    @property
+    def all(self) -> list[str]:
+        """All that is read."""
+        return [*self.observed, self.action]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the first file that can be used has, and so shall the others."""
+
+    topics: Topics
+    readings: tuple[str, ...]
+    commands: tuple[str, ...]
+    cameras: tuple[CameraSpec, ...]
+    fps: int
+
 
 def is_mcap(source: Path) -> bool:
     """Says whether this is an MCAP file or a folder that holds some."""
@@ -114,42 +130,49 @@ def find(source: Path, options: ImportOptions) -> Found:
     """Looks through all files: which topics there are, and what the joints did."""
     skipped: list[Skipped] = []
     notes: list[str] = []
-    whole, actions = [], []
-    topics: Topics | None = None
+    whole: list[Path] = []
+    actions: list[NDArray[np.float32]] = []
+    plan: Plan | None = None
     for path in _files(source)[:MAX_EPISODES]:
         try:
             streams = _survey(path, notes)
-            if topics is None:
-                topics = _choose(path, streams, options)
-                readings = [name for t in topics.states for name in streams[t].numbers(t)[0]]
-                commands = _command_names(streams, topics)
-                sizes = {topic: streams[topic].size for topic in topics.cameras}
-                rate = _rate(streams, topics)
-                fps = check_rate(rate, path, options.fps)
-            _, _, values = _lowdim(path, streams, topics, fps)
-            if values.shape[1] != len(commands):
-                raise DatasetError(f"{values.shape[1]} commands a step, not {len(commands)}")
-            for topic in [*topics.observed, topics.action]:
-                notes.extend(_gap(path, topic, streams[topic], fps))
+            plan = plan or _plan(path, streams, options)
+            _, _, values = _lowdim(path, streams, plan.topics, plan.fps)
+            if values.shape[1] != len(plan.commands):
+                raise DatasetError(f"{values.shape[1]} commands a step, not {len(plan.commands)}")
+            for topic in plan.topics.all:
+                notes.extend(_gap(path, topic, streams[topic], plan.fps))
         except DatasetError as error:
             skipped.append(Skipped(path.name, str(error)))
             continue
         whole.append(path)
         actions.append(values)
-    if topics is None or not whole:
+    if plan is None or not whole:
         why = f"{skipped[0].name}: {skipped[0].why}" if skipped else "there is no MCAP file"
         raise DatasetError(f"{source}: no episode can be used; {why}")
     if options.fps is None:
-        notes.append(f"{fps} steps a second, as often as the slowest topic speaks; --fps differs")
-    cameras = [CameraSpec(topics.cameras[t], *size) for t, size in sizes.items() if size]
-    joints = joints_from_data(unlike(commands), actions, fps)
-    spec = make_spec(
-        options.robot or "mcap", joints, unlike(readings or [NO_READING]), cameras, fps
-    )
-    items = [Item(path.name, partial(_episode, path, topics, spec, options)) for path in whole]
-    names = {**topics.cameras, topics.action: "action"}
-    names |= dict.fromkeys(topics.states, "observation.state")
+        notes.append(f"{plan.fps} steps a second, as the slowest topic; --fps gives another")
+    joints = joints_from_data(unlike(plan.commands), actions, plan.fps)
+    readings = unlike(plan.readings or [NO_READING])
+    spec = make_spec(options.robot or "mcap", joints, readings, plan.cameras, plan.fps)
+    read = partial(_episode, plan.topics, spec, options)
+    items = [Item(path.name, partial(read, path)) for path in whole]
+    names = {**plan.topics.cameras, plan.topics.action: "action"}
+    names |= dict.fromkeys(plan.topics.states, "observation.state")
     return Found(spec, items, names, skipped, notes)
+
+
+def _plan(path: Path, streams: dict[str, Stream], options: ImportOptions) -> Plan:
+    """Takes a file for the measure of all."""
+    topics = _choose(path, streams, options)
+    sizes = ((camera, streams[topic].size) for topic, camera in topics.cameras.items())
+    return Plan(
+        topics,
+        tuple(name for topic in topics.states for name in streams[topic].numbers(topic)[0]),
+        _command_names(streams, topics),
+        tuple(CameraSpec(camera, *size) for camera, size in sizes if size),
+        check_rate(_rate(streams, topics), path, options.fps),
+    )
 
 
 def _survey(path: Path, notes: list[str]) -> dict[str, Stream]:
@@ -206,7 +229,7 @@ def _command_names(streams: dict[str, Stream], topics: Topics) -> tuple[str, ...
 def _rate(streams: dict[str, Stream], topics: Topics) -> float:
     """Returns the rate [Hz] of the slowest topic, in whole steps."""
     rates = []
-    for topic in [*topics.observed, topics.action]:
+    for topic in topics.all:
         times = streams[topic].in_time()[0]
         pause = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
         rates.append(1e9 / pause if pause > 0 else float(MAX_RATE))
@@ -224,7 +247,7 @@ def _lowdim(
     path: Path, streams: dict[str, Stream], topics: Topics, fps: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
     """Returns ticks [ns], readings (T, P) and commands (T, A) of a file."""
-    for topic in [*topics.observed, topics.action]:
+    for topic in topics.all:
         if topic not in streams:
             raise DatasetError(f"{path.name} has no topic {topic}")
     action_times, order = streams[topics.action].in_time()
@@ -242,7 +265,7 @@ def _lowdim(
         return ticks, readings.astype(np.float32), actions.astype(np.float32)
 
 
-def _episode(path: Path, topics: Topics, spec: RobotSpec, options: ImportOptions) -> Episode:
+def _episode(topics: Topics, spec: RobotSpec, options: ImportOptions, path: Path) -> Episode:
     """Reads one file: first the joints and the times, then the pictures that are needed."""
     streams = _survey(path, [])
     ticks, readings, actions = _lowdim(path, streams, topics, int(spec.control_hz))

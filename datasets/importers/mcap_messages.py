@@ -154,7 +154,8 @@ def _cdr_joints(kind: str, data: bytes) -> Joints:
         raise ValueError(f"{kind} in CDR is not known")
     for _ in range(reader.count(MAX_WIDTH)):  # dimensions: label, size, stride
         reader.text()
-        reader.uint(), reader.uint()
+        reader.uint()
+        reader.uint()
     reader.uint()  # data_offset
     width = np.float64 if kind == "Float64MultiArray" else np.float32
     return Joints((), reader.numbers(width), np.zeros(0))

@@ -93,8 +93,12 @@ def write_json(
     with path.open("wb") as file:
         writer = JsonWriter(file, chunk_size=4096, compression=compression)
         writer.start()
-        kinds = {"CompressedImage": "foxglove.CompressedImage", "Image": "foxglove.RawImage",
-                 "JointState": "foxglove.JointStates", "Float64MultiArray": "Float64MultiArray"}  # fmt: skip
+        kinds = {
+            "CompressedImage": "foxglove.CompressedImage",
+            "Image": "foxglove.RawImage",
+            "JointState": "foxglove.JointStates",
+            "Float64MultiArray": "Float64MultiArray",
+        }
         schemas = {
             kind: writer.register_schema(name, "jsonschema", b"{}") for kind, name in kinds.items()
         }

@@ -70,6 +70,7 @@ def test_each_picture_stands_at_its_step(
     seen = []
     for blob in column(tables[f"/camera/{camera}"], "EncodedImage:blob"):
         picture = cv2.imdecode(np.frombuffer(bytes(blob), np.uint8), cv2.IMREAD_COLOR)
+        assert picture is not None
         seen.append(numbers(picture, int(camera == "wrist")))
     assert seen == [400 + step for step in range(9)]
 

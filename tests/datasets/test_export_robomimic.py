@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -18,6 +19,11 @@ from demoloop.datasets.importers import import_dataset
 from demoloop.robot import RobotSpec
 
 Numbers = Callable[[np.ndarray, int], int]
+
+
+def h5(path: Path, mode: str = "r") -> Any:
+    """An HDF5 file; what is in one, no type checker knows."""
+    return h5py.File(path, mode)
 
 
 @pytest.fixture
@@ -57,7 +63,7 @@ def test_ours_to_robomimic_to_ours_is_the_same(
 
 
 def test_next_obs_is_obs_one_step_on_and_takes_no_room(file: Path, numbers: Numbers) -> None:
-    with h5py.File(file) as opened:
+    with h5(file) as opened:
         demo = opened["data/demo_2"]
         seen = [numbers(frame, 0) for frame in demo["next_obs/front_image"]]
         assert seen == [301, 302, 303, 304, 305, 306, 306]
@@ -68,7 +74,7 @@ def test_next_obs_is_obs_one_step_on_and_takes_no_room(file: Path, numbers: Numb
 
 
 def test_only_the_last_step_of_a_success_is_rewarded(file: Path) -> None:
-    with h5py.File(file) as opened:
+    with h5(file) as opened:
         rewards = [opened[f"data/demo_{i}/rewards"][:].tolist() for i in range(3)]
         dones = opened["data/demo_1/dones"][:].tolist()
     assert rewards == [[0] * 5, [0] * 5 + [1], [0] * 7]  # of seeds 1, 2, 3 only 2 succeeded
@@ -76,13 +82,13 @@ def test_only_the_last_step_of_a_success_is_rewarded(file: Path) -> None:
 
 
 def test_masks_name_the_demonstrations_of_each_split(file: Path) -> None:
-    with h5py.File(file) as opened:
+    with h5(file) as opened:
         masks = {name: opened["mask"][name][:].tolist() for name in opened["mask"]}
     assert masks == {"train": [b"demo_0", b"demo_2"], "valid": [b"demo_1"]}
 
 
 def test_counts_and_environment_are_what_robomimic_looks_for(file: Path) -> None:
-    with h5py.File(file) as opened:
+    with h5(file) as opened:
         data = opened["data"]
         assert data.attrs["total"] == 18
         assert [data[f"demo_{i}"].attrs["num_samples"] for i in range(3)] == [5, 6, 7]

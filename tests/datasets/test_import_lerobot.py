@@ -379,7 +379,9 @@ def words(root: Path) -> str:
 
 def fewer_rows(root: Path) -> str:
     path = root / "meta/episodes.jsonl"
-    path.write_text(path.read_text().replace('"episode_index": 1, "length": 5', '"episode_index": 1, "length": 6'))  # fmt: skip
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[1]["length"] = 6
+    path.write_text("\n".join(map(json.dumps, rows)))
     return "the index says 6"
 
 
