@@ -146,6 +146,7 @@ class OpenReaders:
     def __init__(self, max_open: int = MAX_OPEN) -> None:
         self._max_open = max_open
         self._readers: OrderedDict[tuple[Path, int, int], FrameReader] = OrderedDict()
+        self._of_parents: list[object] = []
 
     def __len__(self) -> int:
         """Number of open files."""
@@ -180,9 +181,16 @@ class OpenReaders:
         while self._readers:
             self._readers.popitem()[1].close()
 
+    def leave_to_parent(self) -> None:
+        """Begins anew in a forked child, where both would move the same place in each file.
+
+        The parent's are not even closed here: that waits for threads which only the parent has.
+        """
+        self._of_parents.append(self._readers)
+        self._readers = OrderedDict()
+
 
 OPEN_READERS = OpenReaders()
 """Of this process: the number of files it may have open is the process's, too."""
 
-# A child would share the parent's place in each file and both would read nonsense.
-os.register_at_fork(after_in_child=OPEN_READERS.forget)
+os.register_at_fork(after_in_child=OPEN_READERS.leave_to_parent)
