@@ -75,8 +75,8 @@ SPOILT: dict[str, tuple[Spoil, str, str, tuple[int, int]]] = {
         "jump", "elbow", (59, 60),
     ),
     "spike": (
-        lambda e: readings(e, add((60, 1), 0.12)),
-        "jump", "elbow", (59, 61),
+        lambda e: readings(e, add((31, 1), 0.11)),
+        "jump", "elbow", (30, 32),
     ),
     "leap of a command": (
         lambda e: commands(e, put((slice(60, 63), 0), 2.0)),

@@ -166,7 +166,8 @@ class Answers(BaseHTTPRequestHandler):
                 }
                 return self.answer(refs)
             case ["api", "datasets", "REPO", "revision", revision]:
-                return self.answer({"id": REPO, "sha": hub.commit(revision), "siblings": []})
+                siblings = [{"rfilename": name} for name in hub.files(revision)]
+                return self.answer({"id": REPO, "sha": hub.commit(revision), "siblings": siblings})
             case ["api", "datasets", "REPO", "tree", revision, *_]:
                 listed = [
                     {"type": "file", "path": name, "oid": oid, "size": len(hub.blobs[oid])}
