@@ -24,10 +24,10 @@ def whole(out: Path) -> Iterator[Path]:
     _check_free(out)
     work = out.parent / f".{out.name}.{uuid.uuid4().hex[:8]}"
     try:
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise DatasetError(f"{out.parent} is no folder; choose another place") from error
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise DatasetError(f"{out.parent} is no folder; choose another place") from error
+    try:
         yield work
         _check_free(out)  # somebody may have come in between
         work.rename(out)
