@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -77,6 +78,52 @@ def write(root: Path) -> None:
                 )
 
 
+TRIMS = {0: (4, 40), 1: (7, 60)}  # the first begins with a key frame, the second between two
+EXPORTED = ((1, "train"), (0, "val"))  # episode, split; the last one is dropped
+
+
+def export_edited(root: Path, target: Path) -> None:
+    """Trims, drops, relabels and splits, and exports what that leaves as plain v3.0."""
+    from demoloop.datasets import open_dataset
+    from demoloop.datasets.edits import edit_episodes
+    from demoloop.datasets.exporters import export_dataset
+
+    uuids = [episode.uuid for episode in open_dataset(root).episodes]
+    edit_episodes(root, "trim", {uuids[e]: trim for e, trim in TRIMS.items()})
+    edit_episodes(root, "relabel", {uuids[0]: "stack the cube"})
+    edit_episodes(root, "split", {uuids[e]: split for e, split in EXPORTED})
+    edit_episodes(root, "drop", {uuids[2]: None})
+    export_dataset(root, target, "lerobot")
+
+
+def read_exported(root: Path, backend: str) -> dict[str, object]:
+    """Opens the export by lerobot and counts what is not as the edits left it."""
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+    dataset = LeRobotDataset("demoloop/exported", root=root, video_backend=backend)
+    expected = [(e, t) for e, _ in EXPORTED for t in range(*TRIMS[e])]
+    wrong = {"picture": 0, "state": 0, "task": 0}
+    for item, (e, t) in zip(dataset, expected, strict=True):
+        for c, camera in enumerate(CAMERAS):
+            image = item[f"observation.images.{camera}"].numpy().transpose(1, 2, 0)
+            found = number(image, slice(4, 44), 1), number(image, slice(52, 92), 0)
+            wrong["picture"] += found != (t, 2 * e + c)
+        wrong["state"] += not np.array_equal(item["observation.state"].numpy(), state(e)[t])
+        wrong["task"] += item["task"] != (TASKS[1] if e else "stack the cube")
+    splits = (
+        dataset.meta.info["splits"]
+        if isinstance(dataset.meta.info, dict)
+        else dataset.meta.info.splits
+    )
+    return {
+        "exported": backend,
+        "frames": len(dataset),
+        "wrong": wrong,
+        "splits": splits,
+        "ok": not any(wrong.values()) and splits == {"train": "0:1", "val": "1:2"},
+    }
+
+
 def read(root: Path, backend: str) -> dict[str, object]:
     """Opens the dataset by lerobot and counts what is not as it was written."""
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
@@ -133,11 +180,17 @@ def merge(root: Path, target: Path) -> dict[str, object]:
 
 def inside(root: Path) -> None:
     """What runs in lerobot's environment."""
-    checks = [lambda: read(root, "pyav"), lambda: merge(root, root.parent / "merged")]
+    exported = root.parent / "exported"
+    checks = [
+        lambda: read(root, "pyav"),
+        lambda: merge(root, root.parent / "merged"),
+        lambda: read_exported(exported, "pyav"),
+    ]
     try:
         import torchcodec.decoders  # noqa: F401
 
         checks.append(lambda: read(root, "torchcodec"))
+        checks.append(lambda: read_exported(exported, "torchcodec"))
     except (ImportError, OSError, RuntimeError) as error:
         print(f"torchcodec does not import here: {str(error).splitlines()[0]}")
     for check in checks:
@@ -170,6 +223,8 @@ def main() -> None:
     python = install(options.venv)
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder) / "ours")
+        shutil.copytree(Path(folder) / "ours", Path(folder) / "edited")
+        export_edited(Path(folder) / "edited", Path(folder) / "exported")
         offline = dict.fromkeys(
             ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"), "1"
         )
