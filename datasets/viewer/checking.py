@@ -59,9 +59,9 @@ class Checking:
         """Returns whether a check is under way, how far it is, and what went wrong."""
         done, total = self._progress
         return {
-            "checking": self._thread is not None and self._thread.is_alive(),
-            "checked": done,
-            "to_check": total,
+            "is_running": self._thread is not None and self._thread.is_alive(),
+            "done": done,
+            "total": total,
             "problem": self._problem,
         }
 

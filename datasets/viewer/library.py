@@ -12,6 +12,7 @@ from typing import Any
 from demoloop.datasets import lerobot_layout as layout
 from demoloop.datasets.check import Defect, remembered_path
 from demoloop.datasets.collection import is_collection, read_sources
+from demoloop.datasets.edits import read_edits
 from demoloop.datasets.errors import DatasetError
 from demoloop.datasets.lerobot_files import EpisodeInfo
 from demoloop.datasets.lerobot_read import Dataset, open_dataset
@@ -46,13 +47,9 @@ class Library:
         """Returns the dataset as it is on the disk now; raises DatasetError if it never was one."""
         return self._open().dataset
 
-    def stamp(self) -> str:
-        """Returns what changes whenever what the page shows may have changed."""
-        opened = self._open()
-        try:
-            return f"{opened.stamp}-{opened.defects.stat().st_mtime_ns}"
-        except OSError:
-            return opened.stamp  # not checked yet
+    def stamps(self) -> dict[str, str]:
+        """Returns what changes when the dataset changes, and what changes when it is checked."""
+        return _stamps(self._open())
 
     def find(self, uuid: str) -> tuple[Dataset, int]:
         """Returns the dataset and the place of an episode in it; raises DatasetError."""
@@ -72,14 +69,13 @@ class Library:
             "name": self.root.resolve().name,
             "robot": dataset.spec.name,
             "fps": dataset.fps,
-            "stamp": self.stamp(),
+            **_stamps(opened),
             "view": opened.view,
             "problem": opened.problem,
             "cameras": [
                 {"name": c.name, "height": c.height, "width": c.width} for c in dataset.spec.cameras
             ],
             "missing": list(dataset.missing),
-            "checked": defects is not None,
             "episodes": [_describe(e, counts.get(e.uuid, 0)) for e in dataset.episodes],
             "history": describe_history(self.root, opened.numbers),
         }
@@ -112,7 +108,7 @@ class Library:
             stamp = _stamp(self.root)
             if self._opened is None or self._opened.stamp != stamp:
                 try:
-                    self._opened = _look_into(self.root, stamp)
+                    self._opened = _look_into(self.root, stamp, self._opened)
                 except DatasetError as error:
                     if self._opened is None:
                         raise
@@ -120,7 +116,7 @@ class Library:
             return self._opened
 
 
-def _look_into(root: Path, stamp: str) -> _Opened:
+def _look_into(root: Path, stamp: str, before: _Opened | None) -> _Opened:
     dataset = open_dataset(root)
     return _Opened(
         dataset=dataset,
@@ -128,8 +124,30 @@ def _look_into(root: Path, stamp: str) -> _Opened:
         view=dataset.view_hash(),
         defects=remembered_path(dataset),
         places={episode.uuid: i for i, episode in enumerate(dataset.episodes)},
-        numbers={files.info.uuid: files.info.index for files in recorded_contents(root).episodes},
+        numbers=_numbers(dataset, {} if before is None else before.numbers),
     )
+
+
+def _numbers(dataset: Dataset, known: dict[str, int]) -> dict[str, int]:
+    """Returns the number of each episode; those dropped are looked up only when an edit names one.
+
+    Args:
+        dataset: What is there now.
+        known: Numbers of episodes that were there before.
+    """
+    numbers = known | {episode.uuid: episode.index for episode in dataset.episodes}
+    if any(uuid not in numbers for edit in read_edits(dataset.root) for uuid in edit.episodes):
+        recorded = recorded_contents(dataset.root).episodes
+        numbers |= {files.info.uuid: files.info.index for files in recorded}
+    return numbers
+
+
+def _stamps(opened: _Opened) -> dict[str, str]:
+    try:
+        checked = str(opened.defects.stat().st_mtime_ns)
+    except OSError:
+        checked = ""  # not yet
+    return {"stamp": opened.stamp, "checked": checked}
 
 
 def _describe(episode: EpisodeInfo, num_defects: int) -> dict[str, Any]:

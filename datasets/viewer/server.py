@@ -78,8 +78,8 @@ class Viewer:
         return web.json_response(await self._do(self._library.describe))
 
     async def _state(self, _: web.Request) -> web.Response:
-        stamp = await self._do(self._library.stamp)
-        return web.json_response({"stamp": stamp, "check": self._checking.describe()})
+        stamps = await self._do(self._library.stamps)
+        return web.json_response({**stamps, "check": self._checking.describe()})
 
     async def _episode(self, request: web.Request) -> web.Response:
         uuid = request.match_info["uuid"]

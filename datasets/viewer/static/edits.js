@@ -132,7 +132,7 @@ export class Edits {
 
   line(edit) {
     const text = el("span", { className: edit.undone ? "undone" : "", dir: "auto", text: edit.sentence });
-    const about = el("span", { className: "quiet", text: ` ${edit.author}, ${edit.time.replace("T", " ").slice(0, 16)} ` });
+    const about = el("span", { className: "quiet", text: ` · ${edit.author}, ${new Date(edit.time).toLocaleString()} ` });
     const made = el("li", {}, text, about);
     if (!edit.undone) {
       const text = edit.op === "undo" ? "Redo" : "Undo";

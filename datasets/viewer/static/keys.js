@@ -2,6 +2,9 @@
 
 import { $, el } from "./dom.js";
 
+const SIGNS = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Space: "space" };
+const sign = (key) => key.split("+").map((part) => SIGNS[part] ?? part).join(" ").trim() || key;
+
 // Keys that elements handle themselves must reach them. A field of a dialog that was just left still
 // has the focus for a moment.
 function isTyping(target) {
@@ -39,7 +42,7 @@ export class Keys {
     const groups = Object.groupBy(this.table, ({ group }) => group);
     $("#help .keys").replaceChildren(...Object.entries(groups).map(([group, rows]) =>
       el("section", {}, el("h3", { text: group }), el("dl", {}, ...rows.flatMap(({ keys, text }) => [
-        el("dt", {}, ...keys.map((key) => el("kbd", { text: key }))),
+        el("dt", {}, ...keys.map((key) => el("kbd", { text: sign(key) }))),
         el("dd", { text }),
       ])))));
     $("#help").showModal();

@@ -63,7 +63,7 @@ async function reload(uuid) {
     `${data.robot} · ${data.fps} Hz · ${data.episodes.length} episodes · view ${data.view}`;
   $("#missing").hidden = !data.missing.length;
   $("#missing").textContent = `${data.missing.length} not shown`;
-  $("#check").classList.toggle("done", data.checked);
+  $("#check").classList.toggle("done", Boolean(data.checked));
   if (JSON.stringify(data.cameras) !== cameras) {
     cameras = JSON.stringify(data.cameras);
     player.setCameras(data.cameras);
@@ -212,11 +212,14 @@ async function check() {
   }
 }
 
-function showCheck({ checking, checked, to_check, problem }) {
+function showCheck({ is_running, done, total, problem }) {
   const button = $("#check");
-  if (button.disabled && !checking) toast(problem || "Checked.", Boolean(problem));
-  button.disabled = checking;
-  $("#check-text").textContent = checking ? `Checking ${checked} of ${to_check}` : "Check";
+  if (button.disabled && !is_running) {
+    const bad = data.episodes.filter((episode) => episode.defects).length;
+    toast(problem || (bad ? `Checked: ${bad} episodes have defects.` : "Checked: no defect."), Boolean(problem));
+  }
+  button.disabled = is_running;
+  $("#check-text").textContent = is_running ? `Checking ${done} of ${total}` : "Check";
 }
 
 let isAway = false;
@@ -230,19 +233,18 @@ async function poll() {
     return banner("The viewer does not answer any more; start `demoloop view` again.");
   }
   if (isAway) location.reload();
-  showCheck(state.check);
-  if (state.stamp !== data.stamp && !edits.busy) {
-    if (data.stamp !== null) toast("The dataset changed on disk; this is how it is now.");
+  if (!edits.busy && (state.stamp !== data.stamp || state.checked !== data.checked)) {
+    const isChanged = data.stamp !== null && state.stamp !== data.stamp;
     await reload();
+    if (isChanged) toast("The dataset changed on disk; this is how it is now.");
   }
+  showCheck(state.check);
 }
 
 function wireKeys() {
   const go = (by) => () => seek(player.target + by);
-  keys.add("Episodes", ["j"], "next episode", () => move(1));
-  keys.add("Episodes", ["k"], "previous episode", () => move(-1));
-  keys.add("Episodes", ["ArrowDown"], "next episode", () => move(1));
-  keys.add("Episodes", ["ArrowUp"], "previous episode", () => move(-1));
+  keys.add("Episodes", ["j", "ArrowDown"], "next episode", () => move(1));
+  keys.add("Episodes", ["k", "ArrowUp"], "previous episode", () => move(-1));
   keys.add("Episodes", ["/"], "search; Esc leaves the field", () => $("#search").focus());
   keys.add("Playing", ["Space"], "play or pause", () => player.toggle());
   keys.add("Playing", ["ArrowRight"], "one step on", go(1));

@@ -189,7 +189,7 @@ def test_every_key_stands_in_the_help(root: Path, look: Look) -> None:
     with look(root) as page:
         page.press("?")
         keys = set(page.wait("[...document.querySelectorAll('#help kbd')].map(k => k.textContent)"))
-    said = "j k / Space ArrowLeft ArrowRight [ ] x s f b t r w g p d u h c ? + - 0 n 1 2 3"
+    said = "j k / space ← → [ ] x s f b t r w g p d u h c ? + - 0 n 1 2 3"
     assert set(said.split()) <= keys
 
 
