@@ -67,7 +67,7 @@ def read_sources(root: Path) -> tuple[Source, ...]:
     path = root / FILE
     try:
         file = msgspec.json.decode(path.read_bytes(), type=_File)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
         raise DatasetError(f"{path} is damaged ({error}); merge the datasets anew") from error
     if file.schema != _SCHEMA or not file.sources:
         raise DatasetError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -46,7 +46,11 @@ def new_edit(
 ) -> Edit:
     """Returns an edit made now."""
     time = datetime.now(UTC).isoformat(timespec="seconds")
-    return Edit(secrets.token_hex(4), op, author, time, episodes or {}, undoes)
+    return Edit(_new_id(), op, author, time, episodes or {}, undoes)
+
+
+def _new_id() -> str:
+    return secrets.token_hex(4)
 
 
 def read_edits(root: Path) -> tuple[Edit, ...]:
@@ -78,7 +82,10 @@ def append_edit(root: Path, make: Callable[[Sequence[Edit]], Edit]) -> Edit:
     """
     try:
         with exclusive(root / LOCK, wait=True):
-            edit = make(read_edits(root))
+            edits = read_edits(root)
+            edit, taken = make(edits), {earlier.id for earlier in edits}
+            while edit.id in taken:
+                edit = replace(edit, id=_new_id())
             line = msgspec.json.encode(edit).decode()
             append_line(root / layout.EDITS, line)
     except OSError as error:

@@ -162,7 +162,7 @@ def _episodes_v3(root: Path, info: Info) -> Iterator[EpisodeFiles]:
             raise DatasetError(
                 f"{root}: the index of episodes lacks the column {error}; copy it again"
             ) from error
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise DatasetError(f"{root}: the index of episodes is damaged: {error}") from error
 
 
@@ -175,6 +175,8 @@ def _episode_v3(root: Path, info: Info, row: Mapping[str, object]) -> EpisodeFil
             file_index=_int(row[f"videos/{key}/file_index"]),
         )
         first = round(float(str(row[f"videos/{key}/from_timestamp"])) * info.fps)
+        if first < 0:
+            raise ValueError(f"a video begins at frame {first}")
         videos[layout.camera_name(key)] = VideoPart(root / path, first)
     data = info.data_path.format(
         chunk_index=_int(row["data/chunk_index"]), file_index=_int(row["data/file_index"])

@@ -36,7 +36,12 @@ def read_lines(path: Path) -> list[str]:
                 f"{path}, line {number} is damaged: its checksum does not fit; copy the file "
                 "again, from a backup if there is one"
             )
-        lines.append(text.decode("utf-8"))
+        try:
+            lines.append(text.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise DatasetError(
+                f"{path}, line {number} is no text ({error}); copy the file again"
+            ) from error
     return lines
 
 

@@ -148,10 +148,18 @@ def test_a_source_that_became_another_robots_is_refused(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"sources": []}', '{"sources": [{"path": 3}]}', '{"sources": "x"}']
+    "content",
+    [
+        b"",
+        b"[]",
+        b"\xff",
+        b'{"sources": []}',
+        b'{"sources": [{"path": 3}]}',
+        b'{"sources": "\xff"}',
+    ],
 )
-def test_a_damaged_collection_is_one_sentence(both: Path, text: str) -> None:
-    (both / "demoloop/collection.json").write_text(text)
+def test_a_damaged_collection_is_one_sentence(both: Path, content: bytes) -> None:
+    (both / "demoloop/collection.json").write_bytes(content)
     with pytest.raises(DatasetError, match=r"collection\.json") as caught:
         open_dataset(both)
     assert "\n" not in str(caught.value)

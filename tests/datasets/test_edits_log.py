@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import zlib
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,31 @@ def test_damage_is_one_sentence_that_names_the_line(root: Path, where: int) -> N
             attempt()
         assert "\n" not in str(caught.value)
     assert (root / LOG).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{}",
+        b"\xff",
+        b'{"id":1}',
+        b'{"id":"a","op":"burn","author":"","time":""}',
+        b'{"id":"a","op":"trim","author":"","time":"","episodes":{"UUID":[1]}}',
+        b'{"id":"a","op":"trim","author":"","time":"","episodes":{"UUID":[0,99]}}',
+        b'{"id":"a","op":"weigh","author":"","time":"","episodes":{"UUID":-1}}',
+        b'{"id":"a","op":"success","author":"","time":"","episodes":{"UUID":"yes"}}',
+        b'{"id":"a","op":"relabel","author":"","time":"","episodes":{"UUID":null}}',
+    ],
+)
+def test_a_line_that_is_no_edit_is_one_sentence_whatever_its_checksum(
+    root: Path, text: bytes
+) -> None:
+    text = text.replace(b"UUID", open_dataset(root).episodes[0].uuid.encode())
+    (root / LOG).write_bytes(b"%08x %b\n" % (zlib.crc32(text), text))
+    with pytest.raises(DatasetError) as caught:
+        open_dataset(root)
+    assert "\n" not in str(caught.value)
 
 
 def test_those_who_edit_at_once_lose_nothing(root: Path) -> None:
