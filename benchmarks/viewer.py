@@ -42,7 +42,7 @@ STRIPS = (
 SCRUB = """
 (async () => {
   const canvas = document.querySelector("canvas"), taken = [];
-  const steps = Array.from({ length: 30 }, (_, i) => (i * 17) % 30);
+  const steps = Array.from({ length: 30 }, (_, i) => (i * 17) % scrub.max);
   for (const step of steps) {
     const before = performance.now();
     scrub.value = step;
@@ -118,14 +118,15 @@ def first_looks(driver: ModuleType, address: str, starts: int) -> None:
 def use(page: Any, num_episodes: int) -> None:
     """Scrubs, plays, and walks through all episodes."""
     say("a scrub until its pictures show", page.js(SCRUB))
+    steps = int(page.js("scrub.max"))
     page.press("Home", ".", ".", "Space")
     before = time.monotonic()
-    page.wait(f"scrub.value === '{STEPS - 1}'")
+    page.wait("scrub.value === scrub.max")
     took = time.monotonic() - before
-    print(f"playing {STEPS} steps at 4x              {took:.2f} s, {STEPS / took:.0f} steps/s")
+    print(f"playing {steps} steps at 4x              {took:.2f} s, {steps / took:.0f} steps/s")
     for _ in tqdm(range(num_episodes), desc="walking", unit="episode"):
         page.press("j")
-    page.wait(f"document.querySelector('#task').textContent.startsWith('#{num_episodes - 1} ')")
+    page.wait(f"document.querySelector('[aria-selected=true]').ariaPosInSet === '{num_episodes}'")
     rows = page.js("document.querySelectorAll('.episode').length")
     print(f"rows of {num_episodes} episodes that are elements: {rows}")
 

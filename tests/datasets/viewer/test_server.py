@@ -10,6 +10,9 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from demoloop.datasets import DatasetError, open_dataset
@@ -141,6 +144,23 @@ def test_thumbnails_are_made_once(root: Path, serve: Serve) -> None:
         for video in root.rglob("*.mp4"):
             video.unlink()
         assert ask(viewer.address, f"/api/thumbnail/{uuid}")[1] == first == cached.read_bytes()
+
+
+def test_numbers_that_are_none_are_gaps_in_the_curve(root: Path, serve: Serve) -> None:
+    uuid = open_dataset(root).episodes[0].uuid
+    path = root / "data/chunk-000/file-000.parquet"
+    table = pq.read_table(path)
+    place = table.column_names.index("action")
+    broken = pa.FixedSizeListArray.from_arrays(
+        pa.array(np.array([1, np.nan, 3, np.inf, *range(6)], np.float32)), 2
+    )
+    pq.write_table(table.set_column(place, "action", broken), path)
+    with serve(root) as viewer:
+        status, said = ask(viewer.address, f"/api/episode/{uuid}")
+    assert status == 200
+    shoulder, gripper = json.loads(said)["pages"][0]["curves"]
+    assert shoulder["dashed"] == [1, 3, 0, 2, 4]
+    assert gripper["dashed"] == [None, None, 1, 3, 5]
 
 
 def test_a_taken_port_is_a_sentence(root: Path, serve: Serve) -> None:
