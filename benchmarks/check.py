@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from demoloop.cli.record import Options, record_expert
 from demoloop.datasets import Dataset, DatasetWriter, Episode, open_dataset
 from demoloop.datasets import lerobot_layout as layout
-from demoloop.datasets.check import find_defects
+from demoloop.datasets.check import NO_EPISODE, find_defects
 from demoloop.robot import RobotSpec
 
 Spoil = Callable[[Episode, float, RobotSpec], Episode]
@@ -275,7 +275,13 @@ def main() -> None:
                 wanted = 1 if kind == "duplicate" else count
                 hit = {defect.episode for defect in defects if defect.kind == kind}
                 others = Counter(defect.kind for defect in defects if defect.kind != kind)
-                print(f"{kind:<17} {what:<26} {size:>6g}  {len(hit)}/{wanted}", dict(others) or "")
+                pooled = "and all together" if NO_EPISODE in hit else ""
+                hit -= {NO_EPISODE}
+                print(
+                    f"{kind:<17} {what:<26} {size:>6g}  {len(hit)}/{wanted}",
+                    pooled,
+                    dict(others) or "",
+                )
         root = Path(folder) / "files"
         with DatasetWriter(root, source.spec) as writer:
             for episode in episodes[:2]:
