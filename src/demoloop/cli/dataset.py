@@ -34,4 +34,5 @@ VERBS: Mapping[str, Verb] = {
         "Write a dataset in a format of others.",
         ("convert",),
     ),
+    "lance": Verb("demoloop.cli.dataset_lance", "Write a dataset as one Lance table.", ("scale",)),
 }
