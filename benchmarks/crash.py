@@ -49,7 +49,7 @@ def record(root: Path, says_synced: bool) -> None:
         def watched(descriptor: int) -> None:
             size = os.fstat(descriptor).st_size
             fdatasync(descriptor)
-            print("synced", os.readlink(f"/proc/self/fd/{descriptor}"), size, flush=True)
+            say("synced", os.readlink(f"/proc/self/fd/{descriptor}"), size)
 
         os.fdatasync = watched
     with DatasetWriter(root, SPEC) as writer:
@@ -62,10 +62,15 @@ def record(root: Path, says_synced: bool) -> None:
                     images = {"front": noise[step % 8], "wrist": noise[(step + 3) % 8]}
                     seen = np.full(4, step, np.float32)
                     recorder(Observation(now, seen, images, dict.fromkeys(images, now)), seen[:2])
-                    print("step", step + 1, flush=True)
-                print("committing", flush=True)
+                    say("step", step + 1)
+                say("committing")
                 index = writer.commit(recorder.finish(success=True))
-                print("committed", index, flush=True)
+                say("committed", index)
+
+
+def say(*words: object) -> None:
+    """Prints a line in one piece: two threads speak."""
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
 def start(root: Path, *, says_synced: bool = False) -> subprocess.Popen[str]:
