@@ -12,6 +12,7 @@ import pytest
 from demoloop.datasets import DatasetError, open_dataset
 from demoloop.datasets.edits import Op, Value, edit_episodes, read_edits, undo_edit
 from demoloop.datasets.lines import append_line
+from demoloop.datasets.splits import draw_splits
 
 TRAINED_ON: list[tuple[Op, Value]] = [
     ("drop", None),
@@ -217,6 +218,13 @@ def test_a_split_is_opened_alone_and_known_by_its_own_view(root: Path) -> None:
     assert open_dataset(root, "train").view_hash() == open_dataset(root).view_hash()
     with pytest.raises(DatasetError, match="no episode in split 'val'; its splits are train"):
         open_dataset(root, "val")
+
+
+def test_a_draw_depends_on_the_episodes_and_not_on_their_order() -> None:
+    names = [f"{number:032x}" for number in range(20)]
+    drawn = draw_splits(names, {"val": 0.2}, seed=0)
+    assert draw_splits(names[::-1], {"val": 0.2}, seed=0) == drawn
+    assert sorted(drawn.values()) == ["train"] * 16 + ["val"] * 4
 
 
 def test_edits_of_episodes_that_are_gone_are_told(root: Path) -> None:
