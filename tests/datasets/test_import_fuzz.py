@@ -55,12 +55,12 @@ def mcap(folder: Path, write: str, **words: object) -> Path:
 
 
 def lerobot_v21(folder: Path) -> Path:
-    root: Path = neighbour("test_import_lerobot").write_v21(folder / "d")
+    root: Path = neighbour("v21_files").write_v21(folder / "d")
     return root
 
 
 def lerobot_pictures(folder: Path) -> Path:
-    module = neighbour("test_import_lerobot")
+    module = neighbour("v21_files")
     kind = {"dtype": "image", "shape": [32, 48, 3], "names": None}
     root: Path = module.write_v21(folder / "d", features={module.TOP: kind})
     for episode in range(3):
