@@ -126,3 +126,15 @@ def test_proprioception_is_all_positions_then_all_velocities() -> None:
         "shoulder.vel",
         "gripper.vel",
     )
+
+
+def test_a_spec_may_name_other_readings_and_survives_json() -> None:
+    spec = dataclasses.replace(SPEC, readings=("shoulder.pos", "force"))
+    assert spec.proprioception_names == ("shoulder.pos", "force")
+    assert spec.position_names == ("shoulder.pos", "gripper.pos")
+    assert RobotSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+    assert spec.fingerprint() != SPEC.fingerprint()
+
+
+def test_a_spec_without_other_readings_keeps_the_fingerprint_it_always_had() -> None:
+    assert "readings" not in SPEC.to_json()
