@@ -161,14 +161,16 @@ def cut_video(part: VideoPart, length: int) -> tuple[bytes, int]:
             if part.first == 0 and video.frames == length:
                 return part.path.read_bytes(), 0
             source.seek(int(max(0, (part.first - 0.5) / rate / base)), stream=video)
-            packets, numbers = [], []
+            packets: list[av.Packet[av.VideoStream]] = []
+            numbers: list[int] = []
             for packet in source.demux(video):
                 if packet.pts is None or packet.dts is None:
                     continue
                 number = round(packet.pts * base * rate)
                 # Key frames before the first wanted one take the place of those before them.
                 if packet.is_keyframe and number <= part.first:
-                    packets, numbers = [], []
+                    packets.clear()
+                    numbers.clear()
                 elif packet.is_keyframe and number >= part.first + length:
                     break
                 packets.append(packet)

@@ -14,7 +14,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 
@@ -106,7 +106,7 @@ def episode_stats(
     return stats
 
 
-def merge(parts: list[Mapping[str, NestedStats]]) -> dict[str, NestedStats]:
+def merge(parts: Sequence[Mapping[str, NestedStats]]) -> dict[str, NestedStats]:
     """Returns the statistics of all episodes; their order decides the last bit."""
     return {
         name: to_lerobot(
@@ -118,7 +118,7 @@ def merge(parts: list[Mapping[str, NestedStats]]) -> dict[str, NestedStats]:
 
 
 def _on_workers(
-    work: list[dict[str, object]], root: Path, image_size: tuple[int, int], folder: Path | None
+    work: list[dict[str, int | None]], root: Path, image_size: tuple[int, int], folder: Path | None
 ) -> Iterator[tuple[int, dict[str, NestedStats]]]:
     """Yields episode and statistics as they come in."""
     import ray.data
@@ -159,7 +159,7 @@ def _work(
 
 def main() -> int:
     """Runs the job; exit code 0, or 2 with a sentence."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Builds cache and statistics by Ray.")
     parser.add_argument("root", type=Path, help="folder of the dataset")
     parser.add_argument("--size", type=int, nargs=2, default=(96, 96), metavar=("H", "W"))
     parser.add_argument("--folder", type=Path, help="where the cache goes; in the dataset if not")

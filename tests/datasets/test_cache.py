@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from demoloop.__main__ import main
 from demoloop.datasets import (
     Dataset,
     DatasetError,
@@ -110,6 +111,27 @@ def test_a_grown_dataset_decodes_only_what_is_new(
     new = pictures(open_cache(dataset, SIZE, progress=False), "front")
     np.testing.assert_array_equal(new[:18], old ^ 1)
     np.testing.assert_array_equal(new[18:], np.stack(list(dataset.frames(3, "front"))))
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        ("drop 1", [*range(5), *range(11, 18)]),
+        ("trim 2 --first 2 --stop 6", [*range(11), *range(13, 17)]),
+        ("relabel all --task stack", list(range(18))),
+        ("weigh 0 --weight 3", list(range(18))),
+    ],
+)
+def test_an_edit_decodes_nothing(root: Path, words: str, kept: list[int]) -> None:
+    old = open_cache(open_dataset(root), SIZE, progress=False)
+    pictures_before, actions = pictures(old, "wrist"), old.actions
+    mark(only(root, "wrist.u8"))
+    verb, episode, *rest = words.split()
+    assert main(["dataset", verb, str(root), episode, *rest]) == 0
+    new = open_cache(open_dataset(root), SIZE, progress=False)
+    np.testing.assert_array_equal(pictures(new, "wrist"), pictures_before[kept] ^ 1)
+    np.testing.assert_array_equal(new.actions, actions[kept])
+    assert new.view_hash != old.view_hash
 
 
 def test_an_episode_whose_video_changed_is_decoded_again(root: Path) -> None:
