@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 from tqdm import tqdm
 
+from demoloop.datasets import lerobot_layout as layout
 from demoloop.datasets.check.clocks import capture_defects, clock_defects
 from demoloop.datasets.check.copies import Trace, copy_defects, trace_of
 from demoloop.datasets.check.defect import NO_EPISODE, Defect
@@ -63,7 +64,7 @@ def find_defects(
     is wrong by itself, whatever is learned from it, and a person decides what becomes of it.
 
     Args:
-        dataset: What to look at; it is not changed, but for its `.cache` folder.
+        dataset: What to look at; it is not changed.
         again: Look again even when no file has changed since the last time.
         progress: Whether to show a progress bar.
         on_episode: Called in this thread after each episode.
@@ -102,8 +103,15 @@ def find_defects(
 
 
 def remembered_path(dataset: Dataset) -> Path:
-    """Returns where the defects of this view are kept once they have been looked for."""
-    return dataset.root / ".cache" / f"check-{dataset.view_hash()}.json"
+    """Returns where the defects of this view are kept once they have been looked for.
+
+    That is beside our episodes; of others nothing is touched, not even their folder.
+    """
+    name = f"check-{dataset.view_hash()}.json"
+    if dataset.has_own_spec and os.access(dataset.root, os.W_OK):
+        return dataset.root / ".cache" / name
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "demoloop" / name
 
 
 def to_json(defects: tuple[Defect, ...]) -> list[dict[str, object]]:
@@ -112,8 +120,9 @@ def to_json(defects: tuple[Defect, ...]) -> list[dict[str, object]]:
 
 
 def _folder(dataset: Dataset, i: int) -> Path:
-    """Returns the folder that episode i of ours was recorded into: data/chunk/file is below it."""
-    return dataset.files(i).data.parents[2]
+    """Returns the folder that episode i was recorded into, which has an info.json of its own."""
+    parents = dataset.files(i).data.parents
+    return next((parent for parent in parents if (parent / layout.INFO).exists()), dataset.root)
 
 
 def _check_episode(
@@ -168,7 +177,7 @@ def _recall(path: Path, stamp: str) -> tuple[Defect, ...] | None:
 
 def _remember(path: Path, stamp: str, defects: tuple[Defect, ...]) -> None:
     text = json.dumps({"stamp": stamp, "defects": to_json(defects)}, indent=1)
-    # A dataset that cannot be written is looked at again each time.
+    # What cannot be kept is looked for again each time.
     with contextlib.suppress(OSError):
         replace_file(path, lambda place: _write(place, text))
 

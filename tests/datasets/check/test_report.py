@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from demoloop.__main__ import main
-from demoloop.datasets import Dataset, Episode
-from demoloop.datasets.check import find_defects
+from demoloop.datasets import Dataset, Episode, open_dataset
+from demoloop.datasets.check import find_defects, remembered_path
 from demoloop.datasets.check.report import write_report
 
 Make = Callable[..., Dataset]
@@ -103,3 +103,18 @@ def test_no_dataset_gives_exit_code_2_and_a_sentence(
 ) -> None:
     assert main(["dataset", "check", str(tmp_path / "nowhere")]) == 2
     assert "there is no such folder" in capsys.readouterr().err
+
+
+def test_a_dataset_of_others_is_not_touched(
+    make_dataset: Make, frozen: Episode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root = make_dataset(frozen).root
+    info = json.loads((root / "meta/info.json").read_text())
+    del info["demoloop"]
+    (root / "meta/info.json").write_text(json.dumps(info))
+    dataset = open_dataset(root)
+    before = sorted(root.rglob("*"))
+    assert "frozen camera" in {defect.kind for defect in find_defects(dataset)}
+    assert sorted(root.rglob("*")) == before
+    assert remembered_path(dataset).is_relative_to(tmp_path / "cache")
