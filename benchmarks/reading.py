@@ -87,6 +87,7 @@ def write_theirs(root: Path, codec: str, episodes: int, steps: int) -> None:
         | {f"observation.images.{name}": video for name in CAMERAS},
         root=root,
         streaming_encoding=True,
+        encoder_queue_maxsize=steps,  # a full queue loses frames
         rgb_encoder=RGBEncoderConfig() if codec == "av1" else RGBEncoderConfig(vcodec="h264"),
     )
     for e in range(episodes):
@@ -271,6 +272,7 @@ def main() -> None:
         for _ in range(options.rounds):
             for name, (python, job) in jobs.items():
                 found[name].append(run(python, folder, {**job, **size}))
+                print(f"{name}: {found[name][-1]}", flush=True)
     report({name: median(rounds) for name, rounds in found.items()})
 
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from demoloop.datasets.cache_build import Layout, Missing, build
 from demoloop.datasets.cache_store import CacheStore, Segment
 from demoloop.datasets.errors import DatasetError
+from demoloop.datasets.lerobot_files import EpisodeInfo
 from demoloop.datasets.lerobot_read import Dataset
 
 
@@ -184,20 +185,20 @@ def map_view(dataset: Dataset, layout: Layout, store: CacheStore) -> TrainingCac
 def segments(dataset: Dataset) -> list[Segment]:
     """Returns what the store must hold of each episode."""
     return [
-        Segment(_content(dataset, i), episode.first, episode.length)
+        Segment(_content(dataset, i, episode), episode.first, episode.length)
         for i, episode in enumerate(dataset.episodes)
     ]
 
 
-def _content(dataset: Dataset, i: int) -> str:
+def _content(dataset: Dataset, i: int, episode: EpisodeInfo) -> str:
     """Returns what changes with the content of an episode as it was recorded.
 
     Others do not store a hash of it; hashing all videos takes as long as decoding some, so there
     size and time of change stand for the content of a file.
     """
-    episode, files = dataset.episodes[i], dataset.files(i)
     if episode.sha256:
         return episode.sha256
+    files = dataset.files(i)
     parts = [episode.uuid, str(episode.index)]
     for path in [files.data, *(part.path for _, part in sorted(files.videos.items()))]:
         try:
