@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import select
 import shutil
 import subprocess
@@ -107,8 +108,8 @@ class Hdf5File:
     attributes: Mapping[str, Mapping[str, Any]]  # of groups and arrays; "/" is the file itself
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Returns the shape of an array; raises DatasetError when there is none of that name."""
-        if name not in self.arrays:
+        """Returns the shape of an array, steps first; raises DatasetError when it has none."""
+        if name not in self.arrays or not self.arrays[name][0]:
             raise DatasetError(f"{self.path.name} has no array {name!r}")
         return self.arrays[name][0]
 
@@ -132,10 +133,10 @@ class Hdf5File:
     def wide(self, name: str) -> NDArray[np.float64]:
         """Returns an array as (T, D); what is wider than two axes is laid out flat."""
         shape, dtype = self.shape(name), self.arrays[name][1]
-        if not shape or dtype == BYTES or np.dtype(dtype).kind not in "fiub":
+        if dtype == BYTES or np.dtype(dtype).kind not in "fiub":
             raise DatasetError(f"{self.path.name}: {name} of {dtype} {shape} holds no numbers")
         self._check(name, shape)
-        width = int(np.prod(shape[1:], dtype=np.int64))
+        width = math.prod(shape[1:])
         if not 1 <= width <= MAX_WIDTH:
             raise DatasetError(f"{self.path.name}: {name} has {width} numbers a step")
         raw, _ = self._copy(name, MAX_NUMBERS)
@@ -143,7 +144,7 @@ class Hdf5File:
 
     def picture_size(self, name: str) -> tuple[int, int]:
         """Returns (height, width) [px] of the pictures of an array."""
-        shape = self.shape(name)
+        shape = self._picture_shape(name)
         if not self.is_compressed(name):
             check_picture_size(f"{self.path.name}: {name}", shape[1], shape[2])
             return shape[1], shape[2]
@@ -155,18 +156,23 @@ class Hdf5File:
 
         Compressed ones come as RGB of what a decoder takes them for.
         """
-        shape, dtype = self.shape(name), self.arrays[name][1]
+        shape = self._picture_shape(name)
         what = f"{self.path.name}: {name}"
         self._check(name, shape)
         if self.is_compressed(name):
             coded = self._compressed(name)
             pictures = (decode(data, f"{what}, step {t}", size) for t, data in enumerate(coded))
             return gather(pictures, shape[0], size, what)
-        if shape[1:] != (*size, 3) or dtype != "|u1":
-            raise DatasetError(f"{what} is {dtype} {shape}, the camera gives {size[0]}x{size[1]}")
-        num_bytes = int(np.prod(shape, dtype=np.int64))
-        raw, _ = self._copy(name, num_bytes)
+        if shape[1:] != (*size, 3):
+            raise DatasetError(f"{what} is {shape}, the camera gives {size[0]}x{size[1]}")
+        raw, _ = self._copy(name, math.prod(shape))
         return raw.reshape(shape)
+
+    def _picture_shape(self, name: str) -> tuple[int, ...]:
+        shape = self.shape(name)
+        if not self.is_picture(name):
+            raise DatasetError(f"{self.path.name}: {name} of {shape} holds no pictures")
+        return shape
 
     def _compressed(self, name: str) -> list[bytes]:
         """Returns the compressed pictures of an array, one a step."""
@@ -184,7 +190,7 @@ class Hdf5File:
         dtype = self.arrays[name][1]
         if dtype == BYTES:
             return
-        declared = int(np.prod([float(n) for n in shape])) * np.dtype(dtype).itemsize
+        declared = math.prod(shape) * np.dtype(dtype).itemsize
         if declared > MAX_RATIO * self.path.stat().st_size:
             raise DatasetError(
                 f"{self.path.name}: {name} declares {declared} bytes, more than its file of "
