@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from demoloop.datasets import DatasetError, open_dataset
+from demoloop.datasets import DatasetError, DatasetWriter, Episode, open_dataset
 from demoloop.datasets.edits import Op, Value, edit_episodes, read_edits, undo_edit
 from demoloop.datasets.lines import append_line
 from demoloop.datasets.splits import draw_splits
+from demoloop.robot import RobotSpec
 
 TRAINED_ON: list[tuple[Op, Value]] = [
     ("drop", None),
@@ -122,6 +125,20 @@ def test_trimmed_episode_is_the_slice_of_the_recorded_one(
         np.testing.assert_array_equal(kept.image_times[camera], times)
         one = dataset.frame(2, camera, info.length - 1)
         np.testing.assert_array_equal(one, images[stop - 1])
+
+
+def test_takeovers_and_events_are_trimmed_with_the_steps(
+    tmp_path: Path, spec: RobotSpec, make_episode: Callable[..., Episode]
+) -> None:
+    taken = np.array([False, False, True, True, False, False])
+    events = ((1, "early"), (3, "grasped"), (5, "late"))
+    episode = replace(make_episode(1, steps=6), is_takeover=taken, events=events)
+    with DatasetWriter(tmp_path / "d", spec) as writer:
+        writer.add(episode)
+    edit_episodes(tmp_path / "d", "trim", {uuids(tmp_path / "d")[0]: (2, 5)})
+    kept = open_dataset(tmp_path / "d").episode(0)
+    assert kept.is_takeover is not None and kept.is_takeover.tolist() == [True, True, False]
+    assert kept.events == ((1, "grasped"),)
 
 
 def test_a_trim_counts_recorded_steps_whatever_was_trimmed_before(root: Path) -> None:
