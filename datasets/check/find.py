@@ -93,7 +93,7 @@ def find_defects(
     defects = [defect for one in found for defect in one.defects]
     defects += copy_defects([one.trace for one in found if one.trace is not None])
     pooled = [correlogram for one in found for correlogram in one.correlograms]
-    defects += pooled_skew(pooled, defects, dataset.fps)
+    defects += pooled_skew(pooled, dataset.fps)
     defects += [
         Defect(NO_EPISODE, "", "unreadable", 0, 0, "", sentence) for sentence in dataset.missing
     ]

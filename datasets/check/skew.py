@@ -82,15 +82,11 @@ def skew_defects(signals: Signals, found: Sequence[Correlogram]) -> Iterator[Def
             yield signals.defect("time skew", 0, len(signals) - 1, camera, sentence)
 
 
-def pooled_skew(
-    found: Sequence[Correlogram], already: Sequence[Defect], fps: int
-) -> Iterator[Defect]:
-    """A camera that is shifted in all episodes by the same, too little to be sure in one."""
+def pooled_skew(found: Sequence[Correlogram], fps: int) -> Iterator[Defect]:
+    """A camera that is shifted in all episodes by the same, too little to be sure in each."""
     for camera in dict.fromkeys(each.camera for each in found):
         of_camera = [each.correlation for each in found if each.camera == camera]
-        if len(of_camera) < POOLED_LEAST or any(
-            d.kind == "time skew" and d.joint_or_camera == camera for d in already
-        ):
+        if len(of_camera) < POOLED_LEAST:
             continue
         shift, best, unshifted = _best(np.mean(of_camera, axis=0))
         is_sure = best >= POOLED_BELIEVED and best - unshifted >= POOLED_BETTER
