@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -107,6 +108,15 @@ def check_rate(fps: float | None, source: Path, option: int | None) -> int:
             f"{round(fps)} to count them so, the real times of the steps are kept"
         )
     return int(fps)
+
+
+def read_rate(value: object) -> float | None:
+    """Returns the steps per second that a file names; None when it names nothing that can be."""
+    try:
+        rate = float(value) if isinstance(value, int | float) else 0.0
+    except OverflowError:
+        return None
+    return rate if 0 < rate < math.inf else None
 
 
 def numbered(stem: str, count: int) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from demoloop.datasets import lerobot_layout as layout
 from demoloop.datasets.errors import DatasetError
-from demoloop.datasets.importers.found import MAX_EPISODES, MAX_WIDTH, Skipped
+from demoloop.datasets.importers.found import MAX_EPISODES, MAX_WIDTH, Skipped, read_rate
 from demoloop.datasets.importers.parquet import read_rows
 
 MAX_TEXT = 64 << 20  # bytes of info.json
@@ -110,11 +110,11 @@ def read_meta(root: Path) -> Meta:
             notes.append(f"{key} {template[:100]!r} names {error}; the usual one is used")
             template = default
         templates.append(template)
-    fps, chunks = value.get("fps"), value.get("chunks_size")
+    chunks = value.get("chunks_size")
     return Meta(
         root=root,
         version=version,
-        fps=float(fps) if isinstance(fps, int | float) else None,
+        fps=read_rate(value.get("fps")),
         robot=str(value.get("robot_type") or "unknown")[:100],
         chunks_size=chunks if isinstance(chunks, int) and chunks > 0 else layout.FILES_PER_CHUNK,
         templates=(templates[0], templates[1]),
@@ -132,8 +132,9 @@ def read_episodes(meta: Meta) -> Iterator[Row | Skipped]:
             return
         try:
             yield _row(meta, row)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            name = f"episode {row.get('episode_index', number)}"[:40]
+        # An OSError: a name longer than the disk allows.
+        except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
+            name = f"episode {row.get('episode_index', number)!r}"[:40]
             yield Skipped(name, f"the index of episodes is damaged here ({error!r})")
 
 

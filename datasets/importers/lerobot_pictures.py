@@ -19,8 +19,10 @@ from demoloop.robot.video import VideoError, check_video, read_frames
 
 def check_files(row: Row, cameras: Mapping[str, str]) -> None:
     """Raises DatasetError that names the first file of an episode that is missing or broken."""
-    if not row.data.is_file():
-        raise DatasetError(f"{row.data.name} is missing")
+    try:
+        row.data.stat()
+    except OSError as error:
+        raise DatasetError(f"{row.data.name[:100]} is missing") from error
     for key, (path, _) in row.videos.items():
         if key in cameras:
             try:
@@ -85,8 +87,8 @@ def _beside(meta: Meta, name: str, what: str) -> bytes:
     """Returns the bytes of a picture that has a file of its own within the dataset."""
     path = meta.root / fill(name.replace("{", "").replace("}", ""), {})
     try:
-        if path.stat().st_size > MAX_PICTURE_BYTES:
-            raise DatasetError(f"{what}: {path.name} is too large for a picture")
+        if not path.is_file() or path.stat().st_size > MAX_PICTURE_BYTES:
+            raise DatasetError(f"{what}: {path.name} is missing or too large for a picture")
         return path.read_bytes()
     except OSError as error:
         raise DatasetError(f"{what}: {name or 'the picture'} is missing") from error

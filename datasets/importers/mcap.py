@@ -75,6 +75,8 @@ class Stream:
         first = self.joints[0]
         width = len(first.positions)
         place = {name: number for number, name in enumerate(first.names)}
+        if len(place) != len(first.names):
+            raise DatasetError(f"{topic}: a message names a joint twice")
         has_velocity = all(len(joints.velocities) == width for joints in self.joints)
         rows = np.empty((len(self.joints), width * (1 + has_velocity)))
         for row, joints in zip(rows, self.joints, strict=True):

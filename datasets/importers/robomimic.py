@@ -27,6 +27,7 @@ from demoloop.datasets.importers.found import (
     camera_names,
     check_rate,
     numbered,
+    read_rate,
 )
 from demoloop.datasets.importers.hdf5 import Hdf5File, is_hdf5, open_hdf5
 from demoloop.datasets.importers.hdf5_episodes import Kind, Part, chosen, found_in
@@ -112,8 +113,7 @@ def _reading_names(array: str, width: int) -> tuple[str, ...]:
 def _rate(environment: Mapping[str, Any]) -> float | None:
     """Returns the control rate [Hz] that robosuite was made with."""
     words = environment.get("env_kwargs")
-    rate = words.get("control_freq") if isinstance(words, dict) else None
-    return float(rate) if isinstance(rate, int | float) else None
+    return read_rate(words.get("control_freq")) if isinstance(words, dict) else None
 
 
 def _our_spec(file: Hdf5File) -> RobotSpec | None:

@@ -137,6 +137,10 @@ def half_a_rate(root: Path) -> None:
     make.edit_info(root, lambda info: info.update(fps=29.97))
 
 
+def absurd_rate(root: Path) -> None:
+    make.edit_info(root, lambda info: info.update(fps=10**400))
+
+
 def old(root: Path) -> None:
     make.edit_info(root, lambda info: info.update(codebase_version="v1.6"))
 
@@ -146,7 +150,9 @@ def nothing_there(root: Path) -> None:
         path.unlink()
 
 
-@pytest.mark.parametrize("damage", [empty_meta, no_action, half_a_rate, old, nothing_there])
+@pytest.mark.parametrize(
+    "damage", [empty_meta, no_action, half_a_rate, absurd_rate, old, nothing_there]
+)
 def test_what_cannot_be_imported_at_all_is_one_sentence_and_leaves_nothing(
     v21: Path,
     tmp_path: Path,

@@ -210,6 +210,13 @@ def other_joints(path: Path) -> str:
     return "speaks of other joints"
 
 
+def twice(path: Path) -> str:
+    said = drive()
+    said[0] = said[0]._replace(value={**said[0].value, "name": ["hip", "hip"]})
+    make.write_ros2(path, said)
+    return "names a joint twice"
+
+
 def long_ago(path: Path) -> str:
     said = drive()
     make.write_ros2(path, [*said[3:], *(message._replace(time=0) for message in said[:3])])
@@ -223,7 +230,7 @@ def apart(path: Path) -> str:
     return "do not overlap"
 
 
-@pytest.mark.parametrize("damage", [no_mcap, empty, nan, other_joints, long_ago, apart])
+@pytest.mark.parametrize("damage", [no_mcap, empty, nan, other_joints, twice, long_ago, apart])
 def test_a_broken_file_costs_only_itself_and_the_report_says_why(
     tmp_path: Path, imported: Imported, damage: Callable[[Path], str]
 ) -> None:
