@@ -81,12 +81,9 @@ class WindowSampler:
         # (N,) first step after the episode of each step
         self._ends = np.repeat(starts[1:], np.diff(starts))
         self._images = {  # flat rows: one copy per picture
-            camera: torch.from_numpy(np.asarray(images)).flatten(1)
+            camera: np.asarray(images).reshape(len(images), -1)
             for camera, images in cache.images.items()
         }
-        self._rows = torch.from_numpy(cache.rows)
-        self._proprioception = torch.from_numpy(cache.proprioception)
-        self._actions = torch.from_numpy(cache.actions)
         self._permutation = lru_cache(maxsize=2)(self._draw_epoch)
         self._served = 0
         self._worker: _Prefetch | None = None
@@ -142,24 +139,26 @@ class WindowSampler:
     def windows(self, steps: NDArray[np.int64]) -> Batch:
         """Returns the windows that begin at these steps of the cache, in ascending order."""
         steps = np.sort(steps)  # ascending reads are kind to the page cache
-        rows = self._rows.index_select(0, torch.from_numpy(steps))
+        rows = self._cache.rows[steps]
+        # Not torch's index_select: it splits the copy among threads that training keeps busy, and
+        # waits for the slowest. One thread took a tenth of its CPU on a machine with much to do.
         images = {
-            camera: pictures.index_select(0, rows).view(-1, *self._cache.images[camera].shape[1:])
+            camera: torch.from_numpy(pictures.take(rows, axis=0)).view(
+                -1, *self._cache.images[camera].shape[1:]
+            )
             for camera, pictures in self._images.items()
         }
         return self._with_numbers(steps, images)
 
     def _with_numbers(self, steps: NDArray[np.int64], images: Mapping[str, torch.Tensor]) -> Batch:
         """Returns the windows that begin at these steps, of which `images` are the pictures."""
-        index = torch.from_numpy(steps)
         ahead = steps[:, None] + np.arange(self._horizon)  # (B, horizon)
         last = self._ends[steps][:, None] - 1
-        which = torch.from_numpy(np.minimum(ahead, last).reshape(-1))
         return Batch(
-            index=index,
+            index=torch.from_numpy(steps),
             images=images,
-            proprioception=self._proprioception.index_select(0, index),
-            actions=self._actions.index_select(0, which).view(len(steps), self._horizon, -1),
+            proprioception=torch.from_numpy(self._cache.proprioception[steps]),
+            actions=torch.from_numpy(self._cache.actions[np.minimum(ahead, last)]),
             is_pad=torch.from_numpy(ahead > last),
         )
 
