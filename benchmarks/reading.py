@@ -185,7 +185,7 @@ def our_epochs(root: Path) -> dict[str, float]:
             while time.perf_counter() - begin < 0.5:
                 count += len(next(batches).index)
             later.append(count / (time.perf_counter() - begin))
-        memcpy.append(copy_speed([cache.images[camera] for camera in CAMERAS]))
+        memcpy.append(copy_speed([np.asarray(cache.images[camera]) for camera in CAMERAS]))
     return {
         "first_epoch": first,
         "later_epochs": max(later),
