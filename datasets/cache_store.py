@@ -13,7 +13,9 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Annotated, BinaryIO, NamedTuple
+
+import msgspec
 
 from demoloop.datasets.durable import exclusive, replace_file, sync
 from demoloop.datasets.errors import DatasetError
@@ -21,6 +23,9 @@ from demoloop.datasets.lines import append_line, read_lines
 
 INDEX = "index.jsonl"
 VIEWS = "views"
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
+_Line = list[tuple[str, _Count, _Count, _Count]]  # of the index: key, first, length, row
 
 KEPT_VIEWS = 8
 """Views whose rows are kept: those opened last. Two that take turns never undo each other."""
@@ -131,7 +136,7 @@ class CacheStore:
             path.unlink()
         needed: dict[str, set[Segment]] = {}
         for path in last[:KEPT_VIEWS]:
-            for wanted in _read_json(path):
+            for wanted in _read_view(path):
                 needed.setdefault(wanted[0], set()).add(Segment(*wanted))
         kept = [
             entry
@@ -160,11 +165,15 @@ class CacheStore:
         (self.folder / VIEWS).mkdir(parents=True, exist_ok=True)
         if not (self.folder / INDEX).exists():
             append_line(self.folder / INDEX, files)
-        listed = [
-            (Segment(key, first, length), row)
-            for line in lines
-            for key, first, length, row in json.loads(line)
-        ]
+        try:
+            listed = [
+                (Segment(key, first, length), row)
+                for line in lines
+                for key, first, length, row in msgspec.json.decode(line, type=_Line)
+            ]
+        except msgspec.MsgspecError:  # its checksum fits, so another version may have written it
+            (self.folder / INDEX).unlink()
+            return self._read_index()
         for segment, row in listed:
             self._remember(segment, row)
         self._fit_files(listed)
@@ -223,6 +232,9 @@ def _copy(source: BinaryIO, target: BinaryIO, count: int) -> None:
         count -= len(data)
 
 
-def _read_json(path: Path) -> list[tuple[str, int, int]]:
-    entries: list[tuple[str, int, int]] = json.loads(path.read_text(encoding="utf-8"))
-    return entries
+def _read_view(path: Path) -> list[tuple[str, int, int]]:
+    """Returns the segments of a view, none where the file is damaged: they are decoded again."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=list[tuple[str, int, int]])
+    except (UnicodeDecodeError, msgspec.MsgspecError):
+        return []

@@ -8,6 +8,7 @@ put together what is whole.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -26,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demoloop.datasets import lerobot_layout as layout
-from demoloop.datasets.errors import DatasetError
+from demoloop.datasets.errors import DatasetError, one_line
 from demoloop.datasets.framing import LogWriter, read_log, write_all
 from demoloop.datasets.stats import FeatureStats, ImageStats
 from demoloop.robot import CameraSpec
@@ -204,6 +205,8 @@ def whole_frames(folder: Path, camera: str) -> Iterator[bytes]:
     with video_path(folder, camera).open("rb") as video:
         size = os.fstat(video.fileno()).st_size
         for record in islice(read_log(log_path(folder, camera)), 1, None):
+            if len(record) != _FRAME.size:
+                return
             start, length, checksum = _FRAME.unpack(record)
             if start + length > size:
                 return
@@ -221,19 +224,39 @@ def rebuild_video(folder: Path, camera: str, fps: int, count: int) -> None:
     frames are written to the same places again, and the index of frames after them.
     """
     import av
+    import av.error
 
-    header = json.loads(next(read_log(log_path(folder, camera))))
+    header = _header(folder, camera)
     frames = whole_frames(folder, camera)
     first = next(frames)
+    try:
+        with av.open(io.BytesIO(header + first), format="h264") as sample:
+            template = sample.streams.video[0]
+            _write_again(folder, camera, template, fps, islice(chain([first], frames), count))
+    except (av.error.FFmpegError, IndexError) as error:
+        # What the disk says, libav passes on; a full one is not the fault of the file.
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        raise DatasetError(
+            f"{log_path(folder, camera)} and its mp4 do not go together ({one_line(error)})"
+        ) from error
+
+
+def _write_again(
+    folder: Path,
+    camera: str,
+    template: av.video.stream.VideoStream,
+    fps: int,
+    frames: Iterator[bytes],
+) -> None:
+    import av
+
     file = _AppendedFile(video_path(folder, camera))
     file.open(anew=False)
-    with (
-        closing(file),
-        av.open(io.BytesIO(bytes.fromhex(header["extradata"]) + first), format="h264") as sample,
-    ):
+    with closing(file):
         with av.open(file, "w", format="mp4", options=_FLUSH) as target:
-            stream = target.add_stream_from_template(sample.streams.video[0])
-            for number, frame in zip(range(count), chain([first], frames), strict=False):
+            stream = target.add_stream_from_template(template)
+            for number, frame in enumerate(frames):
                 packet = av.Packet(frame)
                 packet.stream = stream
                 packet.pts = packet.dts = number
@@ -242,6 +265,15 @@ def rebuild_video(folder: Path, camera: str, fps: int, count: int) -> None:
                 target.mux(packet)
         file.cut_off()
         file.sync()
+
+
+def _header(folder: Path, camera: str) -> bytes:
+    """Returns what the decoder must know before the first frame."""
+    path = log_path(folder, camera)
+    try:
+        return bytes.fromhex(json.loads(next(read_log(path)))["extradata"])
+    except (StopIteration, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise DatasetError(f"{path} does not begin with the header of its frames") from error
 
 
 def file_sha256(path: Path) -> str:

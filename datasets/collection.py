@@ -17,7 +17,7 @@ import msgspec
 from demoloop.datasets import lerobot_layout as layout
 from demoloop.datasets.contents import Contents
 from demoloop.datasets.durable import replace_file
-from demoloop.datasets.errors import DatasetError
+from demoloop.datasets.errors import DatasetError, one_line
 from demoloop.datasets.lerobot_files import EpisodeFiles
 from demoloop.robot import JointSpec, RobotSpec
 
@@ -35,10 +35,11 @@ class Source:
     def find(self, collection: Path) -> Path:
         """Returns where the dataset is; raises DatasetError when it is not there any more."""
         folder = Path(os.path.normpath(collection / self.path))
-        if not folder.is_dir():
+        if not os.path.isdir(folder):  # a Path raises where a name is too long to be one
             raise DatasetError(
-                f"{collection} is a collection and its source {folder} is not there; move it "
-                f"back, or say where the datasets are by `demoloop dataset merge ... --out` anew"
+                f"{collection} is a collection and its source {str(folder)[:300]} is not there; "
+                "move it back, or say where the datasets are by `demoloop dataset merge ... --out` "
+                "anew"
             )
         return folder
 
@@ -68,7 +69,11 @@ def read_sources(root: Path) -> tuple[Source, ...]:
     try:
         file = msgspec.json.decode(path.read_bytes(), type=_File)
     except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
-        raise DatasetError(f"{path} is damaged ({error}); merge the datasets anew") from error
+        raise DatasetError(
+            f"{path} is damaged ({one_line(error)}); merge the datasets anew"
+        ) from error
+    if not all(source.path.isprintable() for source in file.sources):
+        raise DatasetError(f"{path} names a source by what is no path; merge the datasets anew")
     if file.schema != _SCHEMA or not file.sources:
         raise DatasetError(
             f"{path} has schema {file.schema} and {len(file.sources)} sources; this version "

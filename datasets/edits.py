@@ -65,7 +65,8 @@ def edit_episodes(
     for uuid, value in episodes.items():
         if uuid not in known:
             raise DatasetError(
-                f"{root} has no episode {uuid!r}; `demoloop dataset list {root}` shows those it has"
+                f"{root} has no episode {uuid[:100]!r}; `demoloop dataset list {root}` shows "
+                "those it has"
             )
         check_value(op, value, known[uuid])
     edit = new_edit(op, author=login_name() if author is None else author, episodes=episodes)
@@ -97,7 +98,7 @@ def undo_edit(root: Path, edit_id: str | None = None, *, author: str | None = No
             wanted = holding[-1]
         if wanted not in {edit.id for edit in edits}:
             raise DatasetError(
-                f"{root} has no edit {wanted!r}; `demoloop dataset history {root}` lists them"
+                f"{root} has no edit {wanted[:100]!r}; `demoloop dataset history {root}` lists them"
             )
         if wanted in undone:
             raise DatasetError(

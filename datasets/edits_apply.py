@@ -61,24 +61,31 @@ def check_value(op: Op, value: Value, episode: EpisodeInfo) -> None:
         _check_range(value, episode)
     elif op == "relabel":
         if not isinstance(value, str) or not value.strip() or not value.isprintable():
-            raise DatasetError(f"a task is a line of words, not {value!r}")
+            raise DatasetError(f"a task is a line of words, not {_short(value)}")
         if len(value) > MAX_WORDS:
             raise DatasetError(f"a task has at most {MAX_WORDS} characters, not {len(value)}")
     elif op == "success":
         if value is not None and not isinstance(value, bool):
-            raise DatasetError(f"success is true, false or none, not {value!r}")
+            raise DatasetError(f"success is true, false or none, not {_short(value)}")
     elif op == "weigh":
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or not 0 <= float(str(value)) < math.inf:
-            raise DatasetError(f"a weight is a number of at least 0, not {value!r}")
+            raise DatasetError(f"a weight is a number of at least 0, not {_short(value)}")
     elif op in ("tag", "untag", "split"):
         is_word = isinstance(value, str) and value == "".join(value.split())
         if not is_word or (not value and op != "split"):
-            raise DatasetError(f"{'a split' if op == 'split' else 'a tag'} is one word: {value!r}")
+            raise DatasetError(
+                f"{'a split' if op == 'split' else 'a tag'} is one word: {_short(value)}"
+            )
     elif op == "undo":
         raise DatasetError("an undo names an edit, not episodes")
     elif value is not None:
-        raise DatasetError(f"{op} takes no value, got {value!r}")
+        raise DatasetError(f"{op} takes no value, got {_short(value)}")
+
+
+def _short(value: Value) -> str:
+    """Returns a value for a sentence, which a long one must not fill."""
+    return repr(value)[:100]
 
 
 def _check_range(value: Value, episode: EpisodeInfo) -> None:
@@ -95,7 +102,7 @@ def _check_range(value: Value, episode: EpisodeInfo) -> None:
                     f"excluded; {first} to {stop} is outside"
                 )
         case _:
-            raise DatasetError(f"a trim is two whole numbers of steps, not {value!r}")
+            raise DatasetError(f"a trim is two whole numbers of steps, not {_short(value)}")
 
 
 def _change(op: Op, value: Any, tags: tuple[str, ...]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import msgspec
 
 from demoloop.datasets import lerobot_layout as layout
 from demoloop.datasets.durable import exclusive
-from demoloop.datasets.errors import DatasetError
+from demoloop.datasets.errors import DatasetError, one_line
 from demoloop.datasets.lines import append_line, read_lines
 
 Op = Literal["drop", "trim", "relabel", "success", "weigh", "tag", "untag", "split", "undo"]
@@ -66,8 +66,8 @@ def read_edits(root: Path) -> tuple[Edit, ...]:
             edits.append(msgspec.json.decode(line, type=Edit))
         except msgspec.MsgspecError as error:
             raise DatasetError(
-                f"{path}, line {number} is no edit ({error}); a newer demoloop may have written "
-                "it: update, or copy the file again"
+                f"{path}, line {number} is no edit ({one_line(error)}); a newer demoloop may "
+                "have written it: update, or copy the file again"
             ) from error
     return tuple(edits)
 

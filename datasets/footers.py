@@ -37,6 +37,8 @@ def count_rows(path: Path) -> int:
     for column in (*_VECTORS, *_NUMBERS):
         if column not in names:
             raise DatasetError(f"{path} lacks the column {column!r}")
+    if len(names) < len(schema.names):
+        raise DatasetError(f"{path} has two columns of one name")
     for column in (*_VECTORS, *_NUMBERS, *names.intersection(_OPTIONAL)):
         if not _is_numeric(schema.field(column).type, column in _VECTORS):
             raise DatasetError(

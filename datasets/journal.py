@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 
 from demoloop.datasets import lerobot_layout as layout
-from demoloop.datasets.errors import DatasetError
+from demoloop.datasets.errors import DatasetError, one_line
 from demoloop.datasets.lines import append_line, read_lines
-from demoloop.datasets.stats import NestedStats
+from demoloop.datasets.stats import FeatureStats, NestedStats, from_lerobot
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,15 @@ class JournalEntry:
         """Returns one line of JSON."""
         return json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=False)
 
+    def feature_stats(self) -> dict[str, FeatureStats]:
+        """Returns the statistics; raises DatasetError when they are none."""
+        try:
+            return {key: from_lerobot(nested) for key, nested in self.stats.items()}
+        except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+            raise DatasetError(
+                f"the statistics of episode {self.index} cannot be understood ({one_line(error)})"
+            ) from error
+
     @classmethod
     def from_json(cls, text: str) -> JournalEntry:
         """Reads what `to_json` wrote; raises msgspec.ValidationError otherwise."""
@@ -58,7 +67,7 @@ def read_journal(root: Path) -> list[JournalEntry]:
             entry = JournalEntry.from_json(line)
         except msgspec.MsgspecError as error:
             raise DatasetError(
-                f"{path}, line {number + 1} is no episode ({error}); copy the file again"
+                f"{path}, line {number + 1} is no episode ({one_line(error)}); copy the file again"
             ) from error
         if entry.index != number:
             raise DatasetError(

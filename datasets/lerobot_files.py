@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,8 @@ from demoloop.datasets.errors import DatasetError, one_line
 from demoloop.datasets.footers import count_rows, footer_digest
 from demoloop.datasets.lerobot_info import Info
 from demoloop.robot.video import VideoError, check_video, index_digest
+
+MAX_EPISODES = 10**9  # a higher number is damage; it becomes part of a file's name
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ class _Ends:
         return ""
 
     def _video_fault(self, path: Path) -> str:
-        if not path.exists():
+        if not os.path.exists(path):  # a Path raises where a name is too long to be one
             return f"{path.relative_to(self._root)} is missing"
         try:
             check_video(path)
@@ -210,10 +213,14 @@ def _episodes_v21(root: Path, info: Info) -> Iterator[EpisodeFiles]:
         try:
             row = json.loads(line)
             index, length, task = int(row["episode_index"]), int(row["length"]), row["tasks"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise DatasetError(
-                f"{path}, line {number} is damaged ({error!r}); copy the file again"
+                f"{path}, line {number} is damaged ({one_line(error)}); copy the file again"
             ) from error
+        if not 0 <= index < MAX_EPISODES:
+            raise DatasetError(
+                f"{path}, line {number} is damaged (episode {str(index)[:20]}); copy it again"
+            )
         chunk = index // info.chunks_size
         videos = {
             layout.camera_name(key): VideoPart(

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 
 from demoloop.datasets import lerobot_layout as layout
 from demoloop.datasets.durable import replace_file
-from demoloop.datasets.errors import DatasetError
+from demoloop.datasets.errors import DatasetError, one_line
 from demoloop.datasets.journal import JournalEntry
 from demoloop.datasets.lerobot_info import read_info
-from demoloop.datasets.stats import STATISTICS, FeatureStats, from_lerobot, to_lerobot
+from demoloop.datasets.stats import STATISTICS, FeatureStats, to_lerobot
 from demoloop.robot import RobotSpec
 
 ROWS_PER_FILE = 100
@@ -35,10 +35,15 @@ class EpisodeIndex:
 
     def load(self, entries: Sequence[JournalEntry]) -> None:
         """Goes on after these episodes; writes again whatever does not say the same."""
-        for entry in entries:
-            self._take_in(entry)
-        if not self._is_current():
-            self._write_all(entries)
+        try:
+            for entry in entries:
+                self._take_in(entry)
+            if not self._is_current():
+                self._write_all(entries)
+        except (DatasetError, ArithmeticError, KeyError, ValueError, pa.ArrowException) as error:
+            raise DatasetError(
+                f"{self._root / layout.JOURNAL} cannot be used: {one_line(error)}; copy it again"
+            ) from error
 
     def task_index(self, task: str) -> int:
         """Number of a task; a new one gets the next."""
@@ -57,8 +62,7 @@ class EpisodeIndex:
         self._rows.append(self._row(entry))
         if entry.task not in self._tasks:
             self._tasks.append(entry.task)
-        for key, nested in entry.stats.items():
-            stats = from_lerobot(nested)
+        for key, stats in entry.feature_stats().items():
             self._stats[key] = self._stats[key].merge(stats) if key in self._stats else stats
         self.num_episodes += 1
         self.num_frames += entry.length

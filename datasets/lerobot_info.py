@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from demoloop.datasets.errors import DatasetError
+from demoloop.datasets.errors import DatasetError, one_line
 from demoloop.datasets.lerobot_layout import (
     ACTION,
     DATA_PATH,
@@ -18,6 +18,8 @@ from demoloop.datasets.lerobot_layout import (
     STATE,
 )
 from demoloop.robot import RobotError, RobotSpec
+
+MAX_NAME = 300  # characters of a feature's name; it becomes part of a file's
 
 
 @dataclass(frozen=True)
@@ -77,19 +79,20 @@ def read_info(root: Path) -> Info:
             f"{root} is no LeRobot dataset: {INFO} is missing; point at the folder that holds "
             "meta, data and videos"
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DatasetError(
-            f"{path} is no JSON ({error}); it is cut short or damaged, copy it again"
+            f"{path} is no JSON ({one_line(error)}); it is cut short or damaged, copy it again"
         ) from error
     try:
         info = _parse_info(value)
     except KeyError as error:
         raise DatasetError(f"{path} lacks the key {error}; copy the dataset again") from error
     except (TypeError, ValueError, OverflowError, AttributeError, RobotError) as error:
-        raise DatasetError(f"{path} cannot be understood: {error}") from error
+        raise DatasetError(f"{path} cannot be understood: {one_line(error)}") from error
     if not info.version.startswith(("v3.", "v2.1")):
         raise DatasetError(
-            f"{root} has layout {info.version}; v3.x and v2.1 can be read, convert it by lerobot"
+            f"{root} has layout {info.version[:20]!r}; v3.x and v2.1 can be read, "
+            "convert it by lerobot"
         )
     _check_templates(path, info)
     _check_features(path, info)
@@ -102,6 +105,8 @@ def _parse_info(value: dict[str, object]) -> Info:
     fps = value["fps"]
     if not isinstance(features, dict) or not isinstance(fps, int | float) or not fps > 0:
         raise ValueError("features must be an object and fps a positive number")
+    if bad := [name for name in features if not name.isprintable() or len(name) > MAX_NAME]:
+        raise ValueError(f"{bad[0][:MAX_NAME]!r} cannot be the name of a feature")
     ours = value.get("demoloop")
     spec = None
     if isinstance(ours, dict):
@@ -150,8 +155,9 @@ def _check_templates(path: Path, info: Info) -> None:
                 raise ValueError("leads out of the dataset")
     except (KeyError, IndexError, ValueError, AttributeError) as error:
         raise DatasetError(
-            f"{path}: data_path {info.data_path!r} or video_path {info.video_path!r} is no "
-            f"template of {info.version} ({error!r}); expected something like {DATA_PATH!r}"
+            f"{path}: data_path {info.data_path[:100]!r} or video_path {info.video_path[:100]!r} "
+            f"is no template of {info.version[:10]} ({one_line(error)}); expected something like "
+            f"{DATA_PATH!r}"
         ) from error
 
 

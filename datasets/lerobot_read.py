@@ -120,6 +120,7 @@ class Dataset:
                 camera: scalars(table, layout.CAMERA_TIME + camera, lowdim.time)
                 for camera in files.videos
             }
+            is_takeover = flags(table, layout.TAKEOVER)
         except DatasetError as error:
             raise self._damaged(i, str(error)) from error
         return Episode(
@@ -131,7 +132,7 @@ class Dataset:
             image_times=image_times,
             success=files.info.success,
             seed=files.info.seed,
-            is_takeover=flags(table, layout.TAKEOVER),
+            is_takeover=is_takeover,
             events=words(table, layout.EVENT),
         )
 

@@ -71,14 +71,17 @@ def scalars(
     try:
         return np.asarray(table[column].to_numpy(), np.float64)
     except (TypeError, ValueError) as error:
-        raise DatasetError(f"{column!r} holds no numbers: {error}") from error
+        raise DatasetError(f"{column!r} holds no numbers: {one_line(error)}") from error
 
 
 def flags(table: pa.Table, column: str) -> NDArray[np.bool_] | None:
     """Returns a yes or no per step, None where a dataset of others has no such column."""
     if column not in table.column_names:
         return None
-    return np.array(table[column].to_pylist(), dtype=np.bool_)
+    try:
+        return np.asarray(table[column].to_numpy(), np.bool_)
+    except (TypeError, ValueError) as error:
+        raise DatasetError(f"{column!r} holds no yes and no: {one_line(error)}") from error
 
 
 def words(table: pa.Table, column: str) -> tuple[tuple[int, str], ...]:
@@ -104,7 +107,9 @@ def _vectors(table: pa.Table, column: str, path: Path, width: int) -> NDArray[np
     try:
         values = np.asarray(flat.to_numpy(zero_copy_only=False), np.float32)
     except (TypeError, ValueError) as error:
-        raise DatasetError(f"{path.name}: {column!r} holds no numbers: {error}") from error
+        raise DatasetError(
+            f"{path.name}: {column!r} holds no numbers: {one_line(error)}"
+        ) from error
     if len(values) % len(table) or not np.isfinite(values).all():
         raise DatasetError(f"{path.name}: {column!r} has gaps or numbers that are not finite")
     values = values.reshape(len(table), -1)

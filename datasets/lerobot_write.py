@@ -35,7 +35,7 @@ from demoloop.datasets.lerobot_info import read_info
 from demoloop.datasets.lerobot_table import data_table
 from demoloop.datasets.recorder import stage_episode
 from demoloop.datasets.staging import StagedEpisode, salvage
-from demoloop.datasets.stats import from_lerobot, to_lerobot
+from demoloop.datasets.stats import to_lerobot
 from demoloop.datasets.step_log import read_steps
 from demoloop.robot import RobotSpec
 
@@ -229,7 +229,7 @@ class DatasetWriter:
                     shutil.rmtree(folder)
                     continue
                 staged = self._take_back_if_begun(folder, committed) or salvage(folder)
-                if staged is None:
+                if staged is None or staged.steps.spec != self.spec:  # another robot's
                     trash = self.root / layout.TRASH / folder.name
                     trash.parent.mkdir(exist_ok=True)
                     os.replace(folder, trash)
@@ -247,14 +247,17 @@ class DatasetWriter:
             return None
         if entry.index == self.num_episodes:
             self._take_back(folder, entry.index)
-        return StagedEpisode(
-            folder=folder,
-            steps=read_steps(folder).up_to(entry.length),
-            video_sha256=dict(zip(self.spec.camera_names, entry.files.values(), strict=False)),
-            stats={key: from_lerobot(nested) for key, nested in entry.stats.items()},
-            success=entry.success,
-            recovered=entry.recovered,
-        )
+        try:
+            steps, stats = read_steps(folder).up_to(entry.length), entry.feature_stats()
+        except DatasetError:
+            return None
+        numbers = (len(self.spec.proprioception_names), self.spec.action_dim)
+        sizes = dict(zip((layout.STATE, layout.ACTION), numbers, strict=True))
+        sizes |= {layout.IMAGES + camera: 3 for camera in self.spec.camera_names}
+        if {key: len(one.mean) for key, one in stats.items()} != sizes or not len(steps):
+            return None
+        videos = dict(zip(self.spec.camera_names, entry.files.values(), strict=False))
+        return StagedEpisode(folder, steps, videos, stats, entry.success, entry.recovered)
 
 
 @contextmanager

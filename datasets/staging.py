@@ -16,7 +16,7 @@ from demoloop.datasets.camera_stream import (
 from demoloop.datasets.errors import DatasetError
 from demoloop.datasets.stats import FeatureStats, ImageStats
 from demoloop.datasets.step_log import Picture, Steps, content_hash, read_steps
-from demoloop.robot.video import read_frames
+from demoloop.robot.video import VideoError, read_frames
 
 MIN_RECOVERED_S = 1.0
 """Of an episode that was cut off: what is shorter shows nothing, and goes to the trash."""
@@ -79,10 +79,13 @@ def salvage(folder: Path, *, success: bool | None = None) -> StagedEpisode | Non
     if length < MIN_RECOVERED_S * steps.spec.control_hz:
         return None
     image_stats = {}
-    for camera in steps.spec.camera_names:
-        rebuild_video(folder, camera, int(steps.spec.control_hz), length)
-        gathered = ImageStats()
-        for picture in read_frames(video_path(folder, camera)):
-            gathered.add(picture)
-        image_stats[camera] = gathered.stats()
+    try:
+        for camera in steps.spec.camera_names:
+            rebuild_video(folder, camera, int(steps.spec.control_hz), length)
+            gathered = ImageStats()
+            for picture in read_frames(video_path(folder, camera)):
+                gathered.add(picture)
+            image_stats[camera] = gathered.stats()
+    except (DatasetError, VideoError):  # a disk that is full is said by whoever asked
+        return None
     return seal(folder, steps.up_to(length), image_stats, success=success, recovered=True)

@@ -137,6 +137,8 @@ def from_lerobot(nested: Mapping[str, object]) -> FeatureStats:
     """Reads what `to_lerobot` returned."""
     vectors = {name: np.array(value, np.float64).reshape(-1) for name, value in nested.items()}
     count = int(vectors["count"][0])
+    if count < 1 or len({len(v) for name, v in vectors.items() if name != "count"}) != 1:
+        raise ValueError("statistics of no values, or of different numbers of dimensions")
     return FeatureStats(
         count=count,
         mean=vectors["mean"],

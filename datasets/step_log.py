@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from demoloop.datasets.errors import DatasetError
+from demoloop.datasets.errors import DatasetError, one_line
 from demoloop.datasets.framing import LogWriter, read_log
 from demoloop.robot import Action, Observation, RobotError, RobotSpec
 
@@ -21,6 +21,9 @@ STEPS_FILE = "steps.log"
 _HEADER, _STEP, _EVENT = b"H", b"S", b"E"
 _FIXED = struct.Struct("<d?")  # when the joints were read, who decided
 _PICTURE = struct.Struct("<dB")  # when it was taken, what became of it
+
+
+_UNREADABLE = (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError, RobotError)
 
 
 class Picture(IntEnum):
@@ -125,18 +128,23 @@ def read_steps(folder: Path) -> Steps:
         if not isinstance(header, dict):
             raise DatasetError(f"{path} does not say what it is of; nothing can be recovered")
         spec = RobotSpec.from_json(header["spec"])
-        uuid, task, seed = str(header["uuid"]), str(header["task"]), header["seed"]
+        if any("/" in name for name in spec.camera_names):
+            raise DatasetError(f"{path} names a camera with a '/'; nothing can be recovered")
+        uuid, task = str(header["uuid"]), str(header["task"])
+        seed = None if header["seed"] is None else int(header["seed"])
         steps = [record for record in records[1:] if record[:1] == _STEP]
         noted = [json.loads(record[1:]) for record in records[1:] if record[:1] == _EVENT]
         events = tuple((int(step), str(what)) for step, what in noted)
-    except (OSError, KeyError, TypeError, ValueError, RobotError) as error:
-        raise DatasetError(f"{path} cannot be read ({error}); nothing can be recovered") from error
+    except _UNREADABLE as error:
+        raise DatasetError(
+            f"{path} cannot be read ({one_line(error)}); nothing can be recovered"
+        ) from error
     table = _table(spec, steps, path)
     return Steps(
         spec=spec,
         uuid=uuid,
         task=task,
-        seed=None if seed is None else int(seed),
+        seed=seed,
         time=table["time"].astype(np.float64),
         proprioception=table["proprioception"].astype(np.float32),
         actions=table["action"].astype(np.float32),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from demoloop.datasets import lerobot_layout as layout
 from demoloop.datasets.collection import (
     is_collection,
     joined_contents,
@@ -30,7 +31,11 @@ def edited_contents(root: Path, split: str | None = None, within: Sequence[Path]
         DatasetError: There is nothing to read, or the edits are damaged.
     """
     contents = recorded_contents(root, within)
-    episodes, strangers = apply_edits(contents.episodes, read_edits(root))
+    edits = read_edits(root)
+    try:
+        episodes, strangers = apply_edits(contents.episodes, edits)
+    except DatasetError as error:
+        raise DatasetError(f"{root / layout.EDITS}: {error}") from error
     missing = list(contents.missing)
     if strangers and not missing:
         missing.append(

@@ -69,17 +69,19 @@ class FrameReader:
 
         check_video(self.path)
         try:
-            self._container = av.open(str(self.path))
+            # What a damaged file says of itself may be no text.
+            self._container = av.open(str(self.path), metadata_errors="replace")
             self._stream = self._container.streams.video[0]
         except (av.error.FFmpegError, IndexError) as error:
             self.close()
             raise VideoError(f"{self.path} holds no video: {error}; record it again") from error
+        rate, base = self._stream.average_rate, self._stream.time_base
+        # PyAV has no codec context where FFmpeg does not know the codec.
+        if not rate or not base or self._stream.codec_context is None:
+            self.close()
+            raise VideoError(f"{self.path} does not say its codec or frame rate; write it again")
         # One thread: more would only hand a frame around among them.
         self._stream.codec_context.thread_count = 1
-        rate, base = self._stream.average_rate, self._stream.time_base
-        if not rate or not base:
-            self.close()
-            raise VideoError(f"{self.path} does not say its frame rate; write it again")
         self._seconds_per_frame, self._seconds_per_tick = float(1 / rate), float(base)
         self._reformatter = VideoReformatter()
         self._decoded, self._next = self._container.decode(self._stream), 0

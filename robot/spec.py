@@ -113,14 +113,20 @@ class RobotSpec:
     def from_json(cls, value: dict[str, Any]) -> RobotSpec:
         """Reads what `to_json` wrote; raises RobotError that says what is missing or unknown."""
         try:
+            joints = tuple(JointSpec(**joint) for joint in value["joints"])
+            cameras = tuple(CameraSpec(**camera) for camera in value["cameras"])
+            if not all(isinstance(part.name, str) for part in (*joints, *cameras)):
+                raise TypeError("the name of a joint or a camera is no text")
+            if not all(type(size) is int for it in cameras for size in (it.height, it.width)):
+                raise TypeError("a camera's height and width are whole numbers")
             return cls(
                 name=str(value["name"]),
-                joints=tuple(JointSpec(**joint) for joint in value["joints"]),
-                cameras=tuple(CameraSpec(**camera) for camera in value["cameras"]),
+                joints=joints,
+                cameras=cameras,
                 control_hz=float(value["control_hz"]),
                 readings=tuple(str(name) for name in value.get("readings", ())),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise RobotError(f"not a robot spec: {error}") from error
 
     def fingerprint(self) -> str:

@@ -95,6 +95,8 @@ def read_meta(root: Path) -> Meta:
         raise DatasetError(f"{path} names no features; copy the dataset again")
     for key, entry in stored.items():
         try:
+            if not key.isprintable():
+                raise ValueError("its name is no line of text")
             features[key] = _feature(entry)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             notes.append(f"feature {key!r} is left out: info.json describes it badly ({error!r})")
@@ -109,6 +111,8 @@ def read_meta(root: Path) -> Meta:
         except KeyError as error:
             notes.append(f"{key} {template[:100]!r} names {error}; the usual one is used")
             template = default
+        except DatasetError as error:
+            raise DatasetError(f"{path}: {error}") from error
         templates.append(template)
     chunks = value.get("chunks_size")
     return Meta(

@@ -18,7 +18,7 @@ from demoloop.datasets.edits import (
     undo_edit,
     undone_edits,
 )
-from demoloop.datasets.errors import DatasetError
+from demoloop.datasets.errors import DatasetError, one_line
 
 _T = TypeVar("_T")
 
@@ -61,8 +61,8 @@ def write_undo(root: Path, body: bytes) -> Edit:
 def _decode(body: bytes, kind: type[_T]) -> _T:
     try:
         return msgspec.json.decode(body, type=kind)
-    except msgspec.MsgspecError as error:
-        raise DatasetError(f"the page asks for something unknown: {error}") from error
+    except (UnicodeDecodeError, msgspec.MsgspecError) as error:
+        raise DatasetError(f"the page asks for something unknown: {one_line(error)}") from error
 
 
 def describe_history(root: Path, numbers: Mapping[str, int]) -> list[dict[str, Any]]:
