@@ -51,6 +51,14 @@ class ActionChunk:
         target: Action = actions[before] + share * (actions[after] - actions[before])
         return target
 
+    def velocity(self, time: float, control_hz: float) -> NDArray[np.float64]:
+        """Returns the slope (action_dim,) of `sample` just after `time` [unit/s]; 0 outside."""
+        at = self.steps_at(time, control_hz)
+        if not 0 <= at < len(self.actions) - 1:
+            return np.zeros(self.actions.shape[1])
+        before, after = self.actions[int(at)], self.actions[int(at) + 1]
+        return (after.astype(np.float64) - before) * control_hz
+
 
 class Predictor(Protocol):
     """What predicts chunks: an ONNX file in this process, or one at the other end of a socket."""

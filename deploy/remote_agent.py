@@ -3,42 +3,69 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
-import numpy as np
-
-from demoloop.deploy.chunks import REPLAN_EVERY, ActionChunk
-from demoloop.deploy.client import Arrival, RemotePolicy
+from demoloop.deploy.chunks import REPLAN_EVERY
+from demoloop.deploy.client import Arrival
 from demoloop.deploy.errors import DeployError
-from demoloop.robot import Action, Observation
+from demoloop.deploy.motion import Motion, State
+from demoloop.robot import Action, Observation, RobotSpec
 
-State = Literal["waiting", "running", "holding"]
+
+class Connection(Protocol):
+    """What a `RemoteAgent` needs of the line to its policy, whatever it runs over."""
+
+    refusal: str  # the last sentence with which the server refused something
+
+    @property
+    def spec(self) -> RobotSpec:
+        """The robot at this end."""
+        ...
+
+    @property
+    def silence_s(self) -> float:
+        """How long the server's inference loop has shown no sign of life."""
+        ...
+
+    def send(self, observation: Observation) -> bool:
+        """Sends the observation if there is room for one; returns whether it did."""
+        ...
+
+    def collect(self, wait_s: float = 0.0) -> Sequence[Arrival]:
+        """Returns the chunks that have come, waiting for one at most so long."""
+        ...
+
+    def forget(self) -> None:
+        """Drops the answers that are still under way."""
+        ...
 
 
 class RemoteAgent:
-    """Sends what it sees now and then, and follows the newest chunk by time.
+    """Sends what it sees now and then, and follows what comes back with a `Motion`.
 
-    Without a chunk it holds the joints where they are; when the server falls silent, or its chunk
-    has run out, it holds the last target. `state` and `reason` say so.
+    It may be asked at any rate: questions keep to the control periods of the spec. Without a chunk
+    it holds the joints where they are; when the server falls silent, or its chunk has run out, it
+    comes to rest. `state` and `reason` say so.
 
     Args:
-        policy: A connected `RemotePolicy`.
+        policy: A connected `RemotePolicy`, or another such line.
         replan_every: Control periods from one question to the next; 1 asks whenever the server
             has room. As in `ChunkExecution`, so that simulation judges what the robot does.
         silence_s: Hold when the server's inference loop has shown no progress for so long. Must
-            exceed the longest inference.
-        max_age_s: A chunk whose observation is older than this when it arrives is not used.
+            exceed the longest inference. The default leaves 50 ms of the 250 ms within which a
+            dead server must be noticed.
+        motion: How chunks are followed; None for the usual way.
         on_arrival: Listens to every chunk that comes, used or not.
     """
 
     def __init__(
         self,
-        policy: RemotePolicy,
+        policy: Connection,
         *,
         replan_every: int = REPLAN_EVERY,
-        silence_s: float = 0.5,
-        max_age_s: float = 0.5,
+        silence_s: float = 0.2,
+        motion: Motion | None = None,
         on_arrival: Callable[[Arrival], None] | None = None,
     ) -> None:
         if replan_every < 1:
@@ -46,23 +73,42 @@ class RemoteAgent:
         self.policy = policy
         self.replan_every = replan_every
         self.silence_s = silence_s
-        self.max_age_s = max_age_s
-        self.state: State = "waiting"
-        self.reason = "no chunk yet"
-        self.age_s = 0.0  # of the observation behind the chunk that is followed
-        self.num_stale = 0  # chunks that came too late to be used
+        self.motion = motion or Motion(policy.spec)
         self._on_arrival = on_arrival
         self._arrivals: list[Arrival] = []
         self._asked_at: float | None = None  # observation time of the last question
-        self._chunk: ActionChunk | None = None
-        self._target: Action | None = None
+        self._looked_at: float | None = None  # time of the last observation
+        self._image_times: Mapping[str, float] = {}  # of the last observation
+
+    @property
+    def state(self) -> State:
+        """Whether it follows a chunk."""
+        return self.motion.state
+
+    @property
+    def reason(self) -> str:
+        """Why it does not; empty while it does."""
+        if self.state == "waiting" and self.policy.refusal:
+            return self.policy.refusal
+        return self.motion.reason
+
+    @property
+    def age_s(self) -> float:
+        """Age of the observation behind the chunk that is followed."""
+        return self.motion.age_s
+
+    @property
+    def num_stale(self) -> int:
+        """How many chunks came too late to be used."""
+        return self.motion.num_stale
 
     def reset(self) -> None:
         """Forgets the last episode and all answers still under way for it."""
         self.policy.forget()
         self._arrivals.clear()
-        self._asked_at = self._chunk = self._target = None
-        self.state, self.reason = "waiting", "no chunk yet"
+        self._asked_at = self._looked_at = None
+        self._image_times = {}
+        self.motion.reset()
 
     def listen(self, until: float) -> None:
         """Takes in what comes up to `until` [s, time.monotonic()]; returns a little before."""
@@ -71,28 +117,18 @@ class RemoteAgent:
 
     def decide(self, observation: Observation) -> Action:
         """Returns the target for `observation.time`, at once."""
+        now = observation.time
         self._take_in()
         for arrival in self._arrivals:
-            self._consider(arrival.chunk, observation.time)
+            self.motion.offer(arrival.chunk, now)
         self._arrivals.clear()
-        if self._is_due(observation.time) and self.policy.send(observation):
-            self._asked_at = observation.time
-        if self._target is None:
-            # Where the joints are now, once and not again at each step: a target that follows the
-            # joints would sink with them.
-            spec = self.policy.spec
-            self._target = np.clip(
-                observation.proprioception[: spec.action_dim], spec.low, spec.high
-            )
+        if self._is_due(observation) and self.policy.send(observation):
+            self._asked_at = now
+        self._looked_at, self._image_times = now, observation.image_times
         if self.policy.silence_s > self.silence_s:
-            # When the server is back, going on in the middle of an old chunk would be a jump.
-            self._chunk = None
-            self.state, self.reason = "holding", "no sign of life from the server"
-        elif self._chunk is None:
-            self.state, self.reason = "waiting", self.policy.refusal or "no chunk yet"
-        else:
-            self._follow(self._chunk, observation.time)
-        return self._target
+            # When the server is back, going on in the middle of an old chunk would be wrong.
+            self.motion.hold("no sign of life from the server")
+        return self.motion.tick(now, observation.proprioception[: self.policy.spec.action_dim])
 
     def _take_in(self, wait_s: float = 0.0) -> None:
         for arrival in self.policy.collect(wait_s):
@@ -100,24 +136,12 @@ class RemoteAgent:
             if self._on_arrival is not None:
                 self._on_arrival(arrival)
 
-    def _is_due(self, now: float) -> bool:
-        if self._asked_at is None or self._chunk is None:
+    def _is_due(self, observation: Observation) -> bool:
+        if self._image_times and observation.image_times == self._image_times:
+            return False  # between two pictures: an answer to the old ones would be no news
+        if self._asked_at is None or self._looked_at is None or not self.motion.has_chunk:
             return True
-        # Half a step of slack, since steps are never an exact period apart.
-        steps = (now - self._asked_at) * self.policy.spec.control_hz
-        return steps >= self.replan_every - 0.5
-
-    def _consider(self, chunk: ActionChunk, now: float) -> None:
-        if now - chunk.time > self.max_age_s:
-            self.num_stale += 1
-        elif self._chunk is None or chunk.time > self._chunk.time:
-            self._chunk = chunk
-
-    def _follow(self, chunk: ActionChunk, now: float) -> None:
-        control_hz = self.policy.spec.control_hz
-        self.age_s = now - chunk.time
-        self._target = chunk.sample(now, control_hz)
-        if chunk.is_exhausted(now, control_hz):
-            self.state, self.reason = "holding", "the last chunk ran out"
-        else:
-            self.state, self.reason = "running", ""
+        # Half a tick of slack, since ticks are never an exact period apart.
+        period = 1.0 / self.policy.spec.control_hz
+        slack = 0.5 * min(observation.time - self._looked_at, period)
+        return observation.time - self._asked_at >= self.replan_every * period - slack

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from demoloop.deploy.remote_agent import State
+from demoloop.deploy.motion import State
 
 
 @dataclass(frozen=True)
