@@ -8,9 +8,11 @@ from types import TracebackType
 
 import zmq
 
+from demoloop.deploy.auth import Pin
 from demoloop.deploy.chunks import ActionChunk
+from demoloop.deploy.connections import Handshakes
 from demoloop.deploy.errors import DeployError, WireError
-from demoloop.deploy.sockets import HEARTBEAT_S, check_endpoint, make_socket, receive, send
+from demoloop.deploy.sockets import HEARTBEAT_S, check_endpoint, connect, make_socket, receive, send
 from demoloop.deploy.translate import chunk_of, observation_message, to_nanoseconds
 from demoloop.deploy.wire import (
     Body,
@@ -48,8 +50,11 @@ class RemotePolicy:
     greeted again by itself. `connect` before use, `close` after, or use a `with` block.
     """
 
-    def __init__(self, endpoint: str, spec: RobotSpec, timeout_s: float = 5.0) -> None:
-        check_endpoint(endpoint, "--server")
+    def __init__(
+        self, endpoint: str, spec: RobotSpec, timeout_s: float = 5.0, pin: Pin | None = None
+    ) -> None:
+        """Connects to nothing yet; `pin` says which server to obey, and is needed off loopback."""
+        check_endpoint(endpoint, "--server", has_keys=pin is not None)
         self.endpoint = endpoint
         self.timeout_s = timeout_s
         self.policy = ""  # the server's name for what it serves
@@ -57,6 +62,7 @@ class RemotePolicy:
         self.num_welcomes = 0  # sessions so far: 1, unless the server went away in between
         self.num_dropped = 0  # messages that were garbled, foreign, unasked for or unsafe
         self._spec = spec
+        self._pin = pin
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._socket: zmq.Socket[bytes]
         self._session = 0  # 0: not welcome yet
@@ -91,20 +97,11 @@ class RemotePolicy:
         self._context = zmq.Context()
         self._socket = make_socket(self._context, zmq.DEALER)
         try:
-            try:
-                self._socket.connect(self.endpoint)
-            except zmq.ZMQError as error:
-                raise DeployError(f"cannot connect to {self.endpoint}: {error.strerror}") from error
-            deadline = time.monotonic() + self.timeout_s
-            while self._session == 0:
-                if time.monotonic() > deadline:
-                    because = f" ({self.refusal})" if self.refusal else ""
-                    raise DeployError(
-                        f"no policy server at {self.endpoint} welcomed this robot within "
-                        f"{self.timeout_s:g} s{because}; start one with "
-                        f"`demoloop serve POLICY.onnx --bind {self.endpoint}`"
-                    )
-                self.collect(wait_s=0.02)
+            if self._pin is not None:
+                self._pin.protect(self._socket)
+            with Handshakes(self._socket) as handshakes:
+                connect(self._socket, self.endpoint)
+                self._await_welcome(handshakes)
         except BaseException:
             self._session = 0
             self.close()
@@ -148,7 +145,8 @@ class RemotePolicy:
         """Takes in all that has come, and keeps the connection alive; returns the chunks.
 
         Raises:
-            DeployError: The server now serves a policy that does not fit this robot.
+            DeployError: The server now serves a policy that does not fit this robot, or one of
+                the two keys was revoked.
         """
         self._keep_alive()
         if wait_s > 0:
@@ -184,7 +182,44 @@ class RemotePolicy:
         reason = self.refusal or f"no answer within {self.timeout_s:g} s"
         raise DeployError(f"{self.endpoint}: {reason}")
 
+    def _await_welcome(self, handshakes: Handshakes) -> None:
+        deadline = time.monotonic() + self.timeout_s
+        while self._session == 0:
+            handshakes.look()
+            is_hopeless = handshakes.is_key_refused or handshakes.is_plain_refused
+            if is_hopeless or time.monotonic() > deadline:
+                raise DeployError(self._why_not(handshakes))
+            self.collect(wait_s=0.02)
+
+    def _why_not(self, handshakes: Handshakes) -> str:
+        """Returns the sentence for a robot that was not welcomed."""
+        if self._pin is None and handshakes.is_plain_refused:
+            return (
+                f"{self.endpoint} asks who this robot is; say --keys FOLDER, and make that folder "
+                "with `demoloop keys generate NAME`"
+            )
+        if self._pin is not None and handshakes.is_key_refused:
+            return (
+                f"{self.endpoint} does not trust this robot's key on the policy line; say there "
+                "`demoloop keys trust NAME.public.json --role policy` "
+                f"({self._pin.describe()})"
+            )
+        if self._pin is not None and handshakes.has_failed:
+            return (
+                f"what answers at {self.endpoint} does not prove that it is "
+                f"{self._pin.server.name}: it has another key, or none; compare the fingerprints "
+                f"with `demoloop keys list` there ({self._pin.describe()})"
+            )
+        because = f" ({self.refusal})" if self.refusal else ""
+        return (
+            f"no policy server at {self.endpoint} welcomed this robot within "
+            f"{self.timeout_s:g} s{because}; start one with "
+            f"`demoloop serve POLICY.onnx --bind {self.endpoint}`"
+        )
+
     def _keep_alive(self) -> None:
+        if self._pin is not None:
+            self._pin.check()
         now = time.monotonic()
         if now - self._heard_at > _DEAF_S and now - self._hello_at > _HELLO_EVERY_S:
             # One that did not leave, because nobody is connected yet, is tried at the next call.
@@ -230,7 +265,7 @@ class RemotePolicy:
         if fault.code == "unknown_session":
             return  # a server that began anew; who hears no heartbeats says Hello by himself
         self.refusal = fault.text
-        if fault.code == "spec_mismatch":
+        if fault.code in ("spec_mismatch", "not_trusted"):
             raise DeployError(f"{self.endpoint}: {fault.text}")
 
     def _take_chunk(self, message: Message, body: ChunkBody) -> Arrival | None:

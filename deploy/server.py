@@ -12,11 +12,22 @@ from types import TracebackType
 
 import zmq
 
+from demoloop.deploy.auth import Gate
 from demoloop.deploy.chunks import Predictor
+from demoloop.deploy.connections import Doorkeeper
 from demoloop.deploy.errors import PolicyError, WireError
 from demoloop.deploy.fit import check_fit
 from demoloop.deploy.inference import Answer, Inference, Question
-from demoloop.deploy.sockets import HEARTBEAT_S, bind, make_socket, receive, send
+from demoloop.deploy.keys import KeyFolder
+from demoloop.deploy.sockets import (
+    HEARTBEAT_S,
+    Letter,
+    bind,
+    make_socket,
+    receive,
+    receive_from,
+    send,
+)
 from demoloop.deploy.translate import chunk_message, observation_of
 from demoloop.deploy.wire import (
     Body,
@@ -33,6 +44,7 @@ from demoloop.deploy.wire import (
 )
 
 MAX_ROBOTS = 8  # at once; one inference after the other serves them all
+MAX_OF_ONE_KEY = 2  # a robot, and what it was before it was started again
 _FORGET_S = 10.0  # a robot that was silent for so long must say Hello again
 _BURST = 64  # messages read before answers and heartbeats get their turn
 
@@ -43,6 +55,7 @@ class _Robot:
 
     session: int
     heard_at: float
+    user_id: str  # its public key; empty without keys
     up_to: int = 1  # the credit: observations up to this seq may come
     received: int = 0  # seq of the last observation
     is_waiting: bool = False  # for the answer to it
@@ -56,7 +69,13 @@ class PolicyServer:
     answered. Inference has a thread of its own, so one slow answer delays no heartbeat.
     """
 
-    def __init__(self, policy: Predictor, endpoint: str, name: str = "policy") -> None:
+    def __init__(
+        self,
+        policy: Predictor,
+        endpoint: str,
+        name: str = "policy",
+        keys: KeyFolder | None = None,
+    ) -> None:
         self.endpoint = endpoint
         self.num_answered = 0
         self._policy = policy
@@ -64,17 +83,22 @@ class PolicyServer:
         self._robots: dict[bytes, _Robot] = {}
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._inference = Inference(policy, self._context)
+        self._gate = Gate(self._context, keys) if keys is not None else None
 
     def __enter__(self) -> PolicyServer:
-        """Binds; raises DeployError when the endpoint is taken or not on this computer."""
+        """Binds; raises DeployError when the endpoint is taken or needs keys, or keys are bad."""
         self._socket = make_socket(self._context, zmq.ROUTER)
         # A send to a robot that is gone says so instead of vanishing.
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self._door = Doorkeeper(self._socket)
         try:
-            self.endpoint = bind(self._socket, self.endpoint)
+            if self._gate is not None:
+                self._gate.open()
+                self._gate.protect(self._socket, "policy")
+            has_keys = self._gate is not None
+            self.endpoint = bind(self._socket, self.endpoint, has_keys=has_keys)
         except BaseException:
-            self._socket.close()
-            self._context.term()
+            self._context.destroy(linger=0)
             raise
         self._bell = self._inference.start()
         return self
@@ -90,7 +114,10 @@ class PolicyServer:
             self._send(identity, Bye())
         has_ended = self._inference.stop()
         self._bell.close(linger=0)
+        self._door.close()
         self._socket.close(linger=100)  # ms, for the goodbyes
+        if self._gate is not None:
+            self._gate.close()
         if has_ended:
             self._context.term()  # would wait for ever for a hanging thread's socket
 
@@ -104,31 +131,40 @@ class PolicyServer:
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self._bell, zmq.POLLIN)
+        poller.register(self._door.events, zmq.POLLIN)
+        if self._gate is not None:
+            poller.register(self._gate.socket, zmq.POLLIN)
         beat_at = time.monotonic()
         while not stop.is_set():
             poller.poll(math.ceil(max(0.0, beat_at - time.monotonic()) * 1e3))
             while receive(self._bell) is not None:
                 self._deliver(self._inference.answers.get())
             for _ in range(_BURST):
-                parts = receive(self._socket)
-                if parts is None:
+                letter = receive_from(self._socket, has_keys=self._gate is not None)
+                if letter is None:
                     break
-                self._hear(parts[0], parts[1:])
+                self._hear(letter)
+            self._door.look(self.endpoint)
+            if self._gate is not None:
+                self._gate.answer()
             if time.monotonic() >= beat_at:
                 self._beat()
                 if on_beat is not None:
                     on_beat()
                 beat_at = time.monotonic() + HEARTBEAT_S
 
-    def _hear(self, identity: bytes, parts: list[bytes]) -> None:
+    def _hear(self, letter: Letter) -> None:
         """Handles one message; whatever it is, only its sender feels the consequences."""
+        identity = letter.identity
+        if self._gate is not None and not self._gate.allows(letter.user_id, "policy"):
+            return None  # its key was revoked; a robot that was here has been told
         try:
-            message = decode(parts)
+            message = decode(letter.parts)
         except WireError as error:
             return self._refuse(identity, 0, "bad_message", str(error))
         body, session = message.body, message.session
         if isinstance(body, Hello):
-            return self._greet(identity, body)
+            return self._greet(letter, body)
         robot = self._robots.get(identity)
         if robot is None or robot.session != session:
             if not isinstance(body, Bye):
@@ -143,16 +179,22 @@ class PolicyServer:
             del self._robots[identity]
         return None
 
-    def _greet(self, identity: bytes, hello: Hello) -> None:
+    def _greet(self, letter: Letter, hello: Hello) -> None:
+        identity = letter.identity
         try:
             check_fit(self._policy.spec, hello.spec, f"the served policy {self._name}")
         except PolicyError as error:
             return self._refuse(identity, 0, "spec_mismatch", str(error))
-        if identity not in self._robots and len(self._robots) >= MAX_ROBOTS:
+        others = [r for name, r in self._robots.items() if name != identity]
+        if len(others) >= MAX_ROBOTS:
             text = f"{MAX_ROBOTS} robots are connected already"
             return self._refuse(identity, 0, "busy", text)
+        if letter.user_id and sum(r.user_id == letter.user_id for r in others) >= MAX_OF_ONE_KEY:
+            text = f"{MAX_OF_ONE_KEY} robots with this key are connected already"
+            return self._refuse(identity, 0, "busy", text)
         # Random, so that nothing meant for an earlier session or server fits this one.
-        robot = _Robot(secrets.randbelow(2**32 - 1) + 1, time.monotonic())
+        session = secrets.randbelow(2**32 - 1) + 1
+        robot = _Robot(session, time.monotonic(), letter.user_id)
         self._robots[identity] = robot
         self._send(identity, Welcome(self._name, self._policy.spec.fingerprint(), robot.up_to))
         return None
@@ -199,8 +241,13 @@ class PolicyServer:
         self._send(identity, Credit(robot.up_to))
 
     def _beat(self) -> None:
+        if self._gate is not None:
+            self._gate.refresh()
         for identity, robot in list(self._robots.items()):
-            if time.monotonic() - robot.heard_at > _FORGET_S:
+            if self._gate is not None and not self._gate.allows(robot.user_id, "policy"):
+                self._refuse(identity, robot.session, "not_trusted", "this robot's key was revoked")
+                del self._robots[identity]
+            elif time.monotonic() - robot.heard_at > _FORGET_S:
                 del self._robots[identity]
             else:
                 self._send(identity, Heartbeat(self._inference.progress, robot.up_to))

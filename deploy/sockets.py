@@ -1,11 +1,13 @@
-"""How both sides set up their sockets. No authentication yet, hence loopback only."""
+"""How both sides set up their sockets: bounded, and off loopback only with keys."""
 
 from __future__ import annotations
 
 import ipaddress
+from typing import NamedTuple
 
 import zmq
 
+from demoloop.deploy.connections import MAX_CONNECTIONS
 from demoloop.deploy.errors import DeployError
 from demoloop.deploy.wire import MAX_FRAME_BYTES, Message, encode
 
@@ -20,7 +22,8 @@ def make_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int) -> zmq.Socke
     socket.setsockopt(zmq.SNDHWM, _HIGH_WATER)
     socket.setsockopt(zmq.RCVHWM, _HIGH_WATER)
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
-    socket.setsockopt(zmq.HANDSHAKE_IVL, 2000)
+    socket.setsockopt(zmq.HANDSHAKE_IVL, 2000)  # ms, then a peer that says nothing is gone
+    socket.setsockopt(zmq.BACKLOG, MAX_CONNECTIONS)
     # Without it messages to a dead peer pile up, and a peer that comes back gets old news.
     socket.setsockopt(zmq.IMMEDIATE, 1)
     socket.setsockopt(zmq.RECONNECT_IVL, 20)
@@ -28,13 +31,16 @@ def make_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int) -> zmq.Socke
     return socket
 
 
-def check_endpoint(endpoint: str, what: str, *, any_port: bool = False) -> None:
-    """Raises DeployError unless `endpoint` stays on this computer.
+def check_endpoint(
+    endpoint: str, what: str, *, any_port: bool = False, has_keys: bool = False
+) -> None:
+    """Raises DeployError unless `endpoint` stays on this computer, or there are keys.
 
     Args:
         endpoint: As ZeroMQ writes it.
         what: Names the option it came from.
         any_port: Whether `*` is a port: whichever is free.
+        has_keys: Whether both sides prove who they are.
     """
     transport, _, rest = endpoint.partition("://")
     host, _, port = rest.rpartition(":")
@@ -43,18 +49,24 @@ def check_endpoint(endpoint: str, what: str, *, any_port: bool = False) -> None:
     is_port = port.isascii() and port.isdigit() and 0 < int(port) < 65536
     if transport != "tcp" or not host or not (is_port or (any_port and port == "*")):
         raise DeployError(f"{what} {endpoint!r} is no endpoint; write it like tcp://127.0.0.1:5555")
-    if not _is_loopback(host):
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
         raise DeployError(
-            f"{what} {endpoint!r} is reachable from other computers, and who connects is not "
-            "authenticated yet: they could move the arm; use tcp://127.0.0.1:5555, and an SSH "
-            "tunnel between two computers"
+            f"{what} {endpoint!r} is no endpoint; write an IPv6 address in brackets: "
+            f"tcp://[{host}]:{port}"
+        )
+    if not has_keys and not _is_loopback(host):
+        raise DeployError(
+            f"{what} {endpoint!r} is reachable from other computers, and without keys whoever "
+            "connects could move the arm; make keys on both with `demoloop keys generate NAME` "
+            "and say --keys FOLDER, or stay on tcp://127.0.0.1:5555 with an SSH tunnel between them"
         )
 
 
-def bind(socket: zmq.Socket[bytes], endpoint: str) -> str:
+def bind(socket: zmq.Socket[bytes], endpoint: str, *, has_keys: bool = False) -> str:
     """Binds and returns the endpoint with its real port; raises DeployError when it is taken."""
-    check_endpoint(endpoint, "--bind", any_port=True)
+    check_endpoint(endpoint, "--bind", any_port=True, has_keys=has_keys)
     try:
+        socket.setsockopt(zmq.IPV6, "[" in endpoint)
         socket.bind(endpoint)
     except zmq.ZMQError as error:
         if error.errno == zmq.EADDRINUSE:
@@ -63,6 +75,15 @@ def bind(socket: zmq.Socket[bytes], endpoint: str) -> str:
             ) from error
         raise DeployError(f"cannot bind {endpoint}: {error.strerror}") from error
     return str(socket.getsockopt_string(zmq.LAST_ENDPOINT))
+
+
+def connect(socket: zmq.Socket[bytes], endpoint: str) -> None:
+    """Begins to connect, for as long as it takes; raises DeployError for what is no endpoint."""
+    try:
+        socket.setsockopt(zmq.IPV6, "[" in endpoint)
+        socket.connect(endpoint)
+    except zmq.ZMQError as error:
+        raise DeployError(f"cannot connect to {endpoint}: {error.strerror}") from error
 
 
 def send(socket: zmq.Socket[bytes], message: Message, *, to: bytes | None = None) -> bool:
@@ -76,12 +97,30 @@ def send(socket: zmq.Socket[bytes], message: Message, *, to: bytes | None = None
     return True
 
 
-def receive(socket: zmq.Socket[bytes]) -> list[bytes] | None:
-    """Returns the parts of a message that is already here, else None."""
+def receive(socket: zmq.Socket[bytes]) -> list[memoryview] | None:
+    """Returns the parts of a message that is already here, not copied, else None."""
     try:
-        return socket.recv_multipart(zmq.NOBLOCK)
+        return [part.buffer for part in socket.recv_multipart(zmq.NOBLOCK, copy=False)]
     except zmq.Again:
         return None
+
+
+class Letter(NamedTuple):
+    """A message at a ROUTER, and who sent it."""
+
+    identity: bytes  # of the connection
+    user_id: str  # the sender's public key, as the gate put it down; empty without a gate
+    parts: list[memoryview]
+
+
+def receive_from(socket: zmq.Socket[bytes], *, has_keys: bool = False) -> Letter | None:
+    """Returns a message that is already at a ROUTER, not copied, else None."""
+    try:
+        identity, *parts = socket.recv_multipart(zmq.NOBLOCK, copy=False)
+    except zmq.Again:
+        return None
+    user_id = str(identity.get("User-Id")) if has_keys else ""
+    return Letter(identity.bytes, user_id, [part.buffer for part in parts])
 
 
 def _is_loopback(host: str) -> bool:

@@ -102,7 +102,9 @@ class Credit(msgspec.Struct, frozen=True):
     up_to: Count
 
 
-FaultCode = Literal["bad_message", "spec_mismatch", "unknown_session", "busy", "bad_observation"]
+FaultCode = Literal[
+    "bad_message", "spec_mismatch", "unknown_session", "busy", "bad_observation", "not_trusted"
+]
 
 
 class Fault(msgspec.Struct, frozen=True):

@@ -16,13 +16,14 @@ import pytest
 
 from demoloop.__main__ import VERBS, main
 from demoloop.cli.dataset import VERBS as DATASET_VERBS
+from demoloop.cli.keys import VERBS as KEYS_VERBS
 from demoloop.cli.extras import EXTRAS_OF
 from demoloop.cli.verbs import Verb
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
-TABLES = {"dataset": DATASET_VERBS}
+TABLES = {"dataset": DATASET_VERBS, "keys": KEYS_VERBS}
 """Verbs that stand before others."""
 
 LEAVES = {name: verb for name, verb in VERBS.items() if name not in TABLES} | {

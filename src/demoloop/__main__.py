@@ -20,9 +20,7 @@ VERBS: Mapping[str, Verb] = {
     "record": Verb(
         "demoloop.cli.record", "Record demonstrations into a dataset.", ("sim", "teleop")
     ),
-    "view": Verb(
-        "demoloop.cli.view", "Look at a dataset in the browser, and edit it.", ("view",)
-    ),
+    "view": Verb("demoloop.cli.view", "Look at a dataset in the browser, and edit it.", ("view",)),
     "train": Verb(
         "demoloop.cli.train", "Train a policy on a dataset by behaviour cloning.", ("train",)
     ),
@@ -37,6 +35,9 @@ VERBS: Mapping[str, Verb] = {
     ),
     "serve": Verb("demoloop.cli.serve", "Serve an exported policy to a robot over ZeroMQ."),
     "run": Verb("demoloop.cli.run", "Run a robot with a policy that is served elsewhere."),
+    "keys": Verb(
+        "demoloop.cli.keys", "Say which computers may connect, and make a key for this one."
+    ),
     "dataset": Verb("demoloop.cli.dataset", "List, edit, check and exchange recorded episodes."),
     "doctor": Verb(
         "demoloop.cli.doctor", "Say what works on this machine and how to mend the rest."

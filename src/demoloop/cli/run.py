@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demoloop.cli.stopping import stop_on_signals
+from demoloop.deploy.auth import Pin
 from demoloop.deploy.chunks import REPLAN_EVERY
 from demoloop.deploy.client import RemotePolicy
 from demoloop.deploy.errors import DeployError
+from demoloop.deploy.keys import KeyFolder
 from demoloop.deploy.report import EpisodeReport, RunReport
 from demoloop.deploy.run import run_remote
 from demoloop.deploy.sockets import check_endpoint
@@ -30,6 +32,10 @@ class Options:
 
     server: str = "tcp://127.0.0.1:5555"
     """Where the policy is served."""
+    keys: Path | None = None
+    """Folder of `demoloop keys`; needed unless the server is on this computer."""
+    server_key: str | None = None
+    """The server's name in that folder; default is the only key trusted as policy."""
     task: str = "pick_place"
     """What stands on the table."""
     seed: int = 0
@@ -61,9 +67,11 @@ class _Setup:
 def main(options: Options) -> int:
     """Runs; exit code 0 whatever the policy achieves."""
     _check(options)
+    # Before the robot is there: a key that cannot be used shall not first move an arm.
+    pin = None if options.keys is None else Pin(KeyFolder(options.keys), options.server_key)
     setup = _simulated(options)
     try:
-        report = _run(options, setup)
+        report = _run(options, setup, pin)
         print(report.summary())
         _write(options, report, setup.film)
     finally:
@@ -85,15 +93,17 @@ def _check(options: Options) -> None:
         raise DeployError(f"--max-seconds is {options.max_seconds}; an episode needs some time")
     if options.replan_every < 1:
         raise DeployError(f"--replan-every is {options.replan_every}; take at least one step")
-    check_endpoint(options.server, "--server")
+    if options.server_key is not None and options.keys is None:
+        raise DeployError("--server-key names a key in a folder; say --keys FOLDER too")
+    check_endpoint(options.server, "--server", has_keys=options.keys is not None)
     for path in (options.video, options.report):
         if path is not None and path.is_dir():
             raise DeployError(f"{path} is a folder; name the file to write")
 
 
-def _run(options: Options, setup: _Setup) -> RunReport:
+def _run(options: Options, setup: _Setup, pin: Pin | None) -> RunReport:
     spec = setup.robot.spec
-    connection = RemotePolicy(options.server, spec, options.timeout_s)
+    connection = RemotePolicy(options.server, spec, options.timeout_s, pin)
     with connection as policy, stop_on_signals() as stop:
         print(f"{spec.name} at {spec.control_hz:g} Hz with {policy.policy} of {policy.endpoint}")
         number = 0

@@ -10,8 +10,10 @@ import tyro
 
 from demoloop.cli.stopping import stop_on_signals
 from demoloop.deploy.errors import DeployError
+from demoloop.deploy.keys import KeyFolder
 from demoloop.deploy.onnx_policy import OnnxPolicy
 from demoloop.deploy.server import PolicyServer
+from demoloop.deploy.sockets import check_endpoint
 
 _STATUS_EVERY_S = 10.0
 
@@ -23,7 +25,9 @@ class Options:
     policy: tyro.conf.Positional[Path]
     """ONNX file that `demoloop export` wrote."""
     bind: str = "tcp://127.0.0.1:5555"
-    """Where to listen, on this computer only; port * takes a free one."""
+    """Where to listen; port * takes a free one. Other computers need keys to connect."""
+    keys: Path | None = None
+    """Folder of `demoloop keys`: let in who is trusted there as policy, and nobody else."""
     threads: int = 1
     """CPU threads of one inference."""
 
@@ -32,9 +36,11 @@ def main(options: Options) -> int:
     """Serves; exit code 0 when it was told to stop."""
     if options.threads < 1:
         raise DeployError(f"--threads is {options.threads}; an inference needs at least 1")
+    check_endpoint(options.bind, "--bind", any_port=True, has_keys=options.keys is not None)
     with stop_on_signals() as stop:
         policy = OnnxPolicy.load(options.policy, threads=options.threads)
-        with PolicyServer(policy, options.bind, options.policy.name) as server:
+        keys = None if options.keys is None else KeyFolder(options.keys)
+        with PolicyServer(policy, options.bind, options.policy.name, keys) as server:
             # Another process waits for this line and reads the endpoint off it.
             print(f"ready {server.endpoint} {_describe(options.policy, policy)}", flush=True)
             server.serve(stop, _Status(server).show)
