@@ -54,7 +54,10 @@ class Result:
 
 
 def run(jobs: Sequence[tuple[str, int, int]], work: Path) -> dict[str, Result]:
-    """Runs (reader, first seed, count) in a process of its own, and a new one when it dies."""
+    """Runs (reader, first seed, count) in a process of its own, and a new one when it dies.
+
+    `work` is removed and made again.
+    """
     results: dict[str, Result] = {name: Result() for name, _, _ in jobs}
     waiting = list(jobs)
     while waiting:
@@ -237,6 +240,12 @@ def repeat(name: str, seed: int, work: Path) -> None:
     print(case.run(READERS[name], shows=True))
 
 
+def memory() -> Path | None:
+    """Returns a folder that is not on a disk, where there is one: much here is synced."""
+    folder = Path("/dev/shm")
+    return folder if os.access(folder, os.W_OK) else None
+
+
 def shares(total: int) -> dict[str, int]:
     """Divides the mutations among the readers."""
     from fuzz_readers import READERS
@@ -258,8 +267,7 @@ def main() -> int:
     if options.child:
         child(json.loads(options.child), options.work)
         return 0
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+    with tempfile.TemporaryDirectory(dir=memory()) as folder:
         if options.seed is not None:
             repeat(options.reader[0], options.seed, Path(folder))
             return 0

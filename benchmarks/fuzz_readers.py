@@ -2,52 +2,33 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from types import ModuleType
 from typing import NamedTuple
 
 import fuzz_mutations as spoil
-import numpy as np
+import fuzz_whole as whole
 
-from demoloop.datasets import DatasetError, DatasetWriter, Episode, open_dataset
+from demoloop.datasets import DatasetError, DatasetWriter, open_dataset
 from demoloop.datasets import lerobot_layout as layout
 from demoloop.datasets.cache_store import CacheStore, Segment
 from demoloop.datasets.camera_stream import whole_frames
-from demoloop.datasets.check import find_defects
-from demoloop.datasets.edits import edit_episodes, undo_edit
 from demoloop.datasets.episode import check_episode
-from demoloop.datasets.framing import LogWriter, read_log
+from demoloop.datasets.framing import read_log
 from demoloop.datasets.importers import IMPORTERS, ImportOptions
 from demoloop.datasets.importers.found import Item
 from demoloop.datasets.journal import read_journal
 from demoloop.datasets.lerobot_info import read_info
-from demoloop.datasets.lines import append_line, read_lines
-from demoloop.datasets.recorder import stage_episode
+from demoloop.datasets.lines import read_lines
 from demoloop.datasets.staging import salvage
 from demoloop.datasets.step_log import read_steps
-from demoloop.datasets.view import merge
-from demoloop.robot import CameraSpec, DemoloopError, JointSpec, RobotSpec
+from demoloop.robot import DemoloopError
 from demoloop.robot.frame_reader import FrameReader
 from demoloop.robot.video import check_video, read_frames
-
-SPEC = RobotSpec(
-    "fuzz",
-    (JointSpec("one", -2.0, 2.0, 3.0, 10.0), JointSpec("two", 0.0, 1.0, 3.0, 10.0, "opening")),
-    (CameraSpec("front", 32, 48), CameraSpec("wrist", 32, 48)),
-    5.0,
-)
-STEPS = 7
-DATA = Path("data/chunk-000/file-001.parquet")
-INDEX = Path("meta/episodes/chunk-000/file-000.parquet")
-VIDEO = Path("videos/observation.images.front/chunk-000/file-001.mp4")
-TESTS = Path(__file__).parents[1] / "tests" / "datasets"
 
 
 class Reader(NamedTuple):
@@ -72,78 +53,6 @@ def each(actions: Iterable[Callable[[], object]]) -> None:
         raise first
 
 
-def _episode(seed: int) -> Episode:
-    rng = np.random.default_rng(seed)
-    time = 100.0 + np.arange(STEPS) / 5
-    return Episode(
-        task=f"task {seed}",
-        time=time,
-        proprioception=rng.normal(size=(STEPS, 4)).astype(np.float32),
-        actions=rng.normal(size=(STEPS, 2)).astype(np.float32),
-        images={c: rng.integers(0, 255, (STEPS, 32, 48, 3), np.uint8) for c in SPEC.camera_names},
-        image_times=dict.fromkeys(SPEC.camera_names, time),
-        success=True,
-        seed=seed,
-        events=((2, "look"),),
-    )
-
-
-def _dataset(folder: Path) -> None:
-    with DatasetWriter(folder / "d", SPEC) as writer:
-        for seed in range(3):
-            writer.add(_episode(seed))
-
-
-def _edited(folder: Path) -> None:
-    _dataset(folder)
-    uuids = [episode.uuid for episode in open_dataset(folder / "d").episodes]
-    edit_episodes(folder / "d", "trim", {uuids[0]: (1, 5), uuids[1]: (0, 4)}, author="a")
-    edit_episodes(folder / "d", "relabel", {uuids[2]: "push"}, author="a")
-    edit_episodes(folder / "d", "success", {uuids[2]: None, uuids[0]: True}, author="a")
-    edit_episodes(folder / "d", "weigh", {uuids[2]: 2.5}, author="a")
-    edit_episodes(folder / "d", "tag", {uuids[2]: "odd"}, author="a")
-    undo_edit(folder / "d", author="a")
-
-
-def _merged(folder: Path) -> None:
-    _dataset(folder)
-    merge([folder / "d"], folder / "merged")
-
-
-def _left_open(folder: Path) -> None:
-    """A dataset, and in it an episode of seven steps that a kill has left open."""
-    _dataset(folder)
-    with DatasetWriter(folder / "d", SPEC):
-        stage_episode(folder / "d", _episode(9))
-    (left,) = (folder / "d" / layout.OPEN).iterdir()
-    left.rename(left.with_name("left"))
-    line = read_lines(folder / "d" / layout.JOURNAL)[-1]
-    entry = {**json.loads(line), "index": 3, "uuid": "9" * 32}
-    (folder / "d" / layout.OPEN / "left" / "commit.json").write_text(json.dumps(entry))
-
-
-def _log(folder: Path) -> None:
-    log = LogWriter(folder / "a.log")
-    log.open()
-    for number in range(20):
-        log.append(bytes([number]) * number * 7)
-    log.close()
-
-
-def _lines(folder: Path) -> None:
-    for number in range(20):
-        append_line(folder / "a.jsonl", json.dumps({"number": number, "text": "ä" * number}))
-
-
-def _store(folder: Path) -> None:
-    store = CacheStore(folder / "store", {"front": 12, "numbers": 8})
-    with store.locked():
-        rows = store.allot([5, 6])
-        parts = [Segment("a", 0, 5), Segment("b", 1, 6)]
-        store.commit(list(zip(parts, rows, strict=True)))
-        store.use("view", parts)
-
-
 def _read_store(folder: Path) -> None:
     store = CacheStore(folder / "store", {"front": 12, "numbers": 8})
     with store.locked():
@@ -162,8 +71,10 @@ def _read_dataset(name: str, folder: Path) -> None:
         if "\n" in sentence:
             raise AssertionError(f"two lines: {sentence!r}")
     numbers = range(len(dataset.episodes))
-    each([*(partial(dataset.lowdim, i) for i in numbers),
-          *(partial(dataset.episode, i) for i in numbers)])  # fmt: skip
+    each(partial(dataset.lowdim, i) for i in numbers)
+    for i in numbers:
+        if dataset.episodes[i].index == 1:  # the one whose files are spoilt
+            dataset.episode(i)
 
 
 def _open(folder: Path) -> None:
@@ -171,11 +82,11 @@ def _open(folder: Path) -> None:
 
 
 def _read_video(folder: Path) -> None:
-    path = folder / "d" / VIDEO
+    path = folder / "d" / whole.VIDEO
 
     def single() -> None:
         with FrameReader(path) as reader:
-            for index in (3, 0, STEPS - 1):
+            for index in (3, 0, whole.STEPS - 1):
                 reader.frame(index)
 
     each([
@@ -201,7 +112,7 @@ def _salvage(folder: Path) -> None:
 
 def _record_on(folder: Path) -> None:
     before = read_journal(folder / "d")
-    with DatasetWriter(folder / "d", SPEC):
+    with DatasetWriter(folder / "d", whole.SPEC):
         pass
     if read_journal(folder / "d")[: len(before)] != before:
         raise AssertionError("a committed episode was lost")
@@ -209,28 +120,10 @@ def _record_on(folder: Path) -> None:
         open_dataset(folder / "d")
 
 
-def _checked(folder: Path) -> None:
-    _dataset(folder)
-    find_defects(open_dataset(folder / "d"))
-    (found,) = (folder / "d/.cache").glob("check-*.json")
-    stamp = json.loads(found.read_text())["stamp"]
-    defect = {"episode": 1, "uuid": "a", "kind": "jump", "first_step": 2, "last_step": 3,
-              "joint_or_camera": "one", "sentence": "jumps"}  # fmt: skip
-    (folder / "check.json").write_text(json.dumps({"stamp": stamp, "defects": [defect] * 2}))
-
-
 def _read_checked(folder: Path) -> None:
     from demoloop.datasets.viewer.checking import read_defects
 
     read_defects(folder / "check.json")
-
-
-def _bodies(folder: Path) -> None:
-    _dataset(folder)
-    uuid = open_dataset(folder / "d").episodes[0].uuid
-    bodies = [{"op": "trim", "uuid": uuid, "value": [1, 3]}, {"op": "tag", "uuid": uuid,
-              "value": "x"}, {"op": "drop", "uuid": uuid}, {"id": "12345678"}]  # fmt: skip
-    (folder / "body.json").write_text("\n".join(map(json.dumps, bodies)))
 
 
 def _read_bodies(folder: Path) -> None:
@@ -247,19 +140,6 @@ def _read_bodies(folder: Path) -> None:
         open_dataset(folder / "d")
 
 
-def _tests(name: str) -> ModuleType:
-    """A file of tests that knows how to write the recordings of others."""
-    spec = importlib.util.spec_from_file_location(name, TESTS / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def _foreign(name: str, folder: Path) -> None:
-    _tests("test_import_fuzz").SOURCES[name].write(folder)
-
-
 def _import(kind: str, name: str, folder: Path) -> None:
     found = IMPORTERS[kind].find(folder / name, ImportOptions())
 
@@ -270,10 +150,6 @@ def _import(kind: str, name: str, folder: Path) -> None:
             raise DatasetError(f"{folder / name}, {item.name}: {error}") from error
 
     each(partial(read, item) for item in found.items)
-
-
-def _v21(folder: Path) -> None:
-    _tests("v21_files").write_v21(folder / "d")
 
 
 _ANY = (spoil.damage,)
@@ -288,50 +164,51 @@ _PARQUET_21 = "d/data/chunk-000/episode_000001.parquet"
 _VIDEO_21 = "d/videos/chunk-000/observation.images.top/episode_000001.mp4"
 
 READERS: Mapping[str, Reader] = {
-    "log": Reader(8, _log, {"a.log": _RECORDS}, lambda f: [0 for _ in read_log(f / "a.log")]
+    "log": Reader(10, whole.log, {"a.log": _RECORDS}, lambda f: [0 for _ in read_log(f / "a.log")]
                   and None),
-    "lines": Reader(8, _lines, {"a.jsonl": _CHECKED}, lambda f: read_lines(f / "a.jsonl") and None),
-    "journal": Reader(8, _dataset, {"d/demoloop/journal.jsonl": _CHECKED},
+    "lines": Reader(10, whole.lines, {"a.jsonl": _CHECKED},
+                    lambda f: read_lines(f / "a.jsonl") and None),
+    "journal": Reader(10, whole.dataset, {"d/demoloop/journal.jsonl": _CHECKED},
                       lambda f: read_journal(f / "d") and None),
-    "steps": Reader(8, _left_open, {_LEFT + "steps.log": _RECORDS},
+    "steps": Reader(10, whole.left_open, {_LEFT + "steps.log": _RECORDS},
                     lambda f: read_steps(f / _LEFT) and None),
-    "camera": Reader(8, _left_open, {_LEFT + "front.frames": _RECORDS, _LEFT + "front.mp4": _ANY},
-                     _read_camera),
-    "salvage": Reader(3, _left_open, {
+    "camera": Reader(10, whole.left_open, {
+        _LEFT + "front.frames": _RECORDS, _LEFT + "front.mp4": _ANY}, _read_camera),
+    "salvage": Reader(3, whole.left_open, {
         _LEFT + "front.frames": _RECORDS, _LEFT + "front.mp4": _BOXES, _LEFT + "wrist.mp4": _ANY,
         _LEFT + "steps.log": _RECORDS}, _salvage, writes=True),
-    "writer": Reader(1, _left_open, {
+    "writer": Reader(1, whole.left_open, {
         _LEFT + "commit.json": _JSON, _LEFT + "steps.log": _RECORDS, _LEFT + "wrist.mp4": _ANY,
-        "d/demoloop/journal.jsonl": _CHECKED, "d/meta/info.json": _JSON, f"d/{INDEX}": _COLUMNS,
-        }, _record_on, writes=True),
-    "info.json": Reader(12, _dataset, {"d/meta/info.json": _JSON},
+        "d/demoloop/journal.jsonl": _CHECKED, "d/meta/info.json": _JSON,
+        f"d/{whole.INDEX}": _COLUMNS}, _record_on, writes=True),
+    "info.json": Reader(15, whole.dataset, {"d/meta/info.json": _JSON},
                         lambda f: read_info(f / "d") and None),
-    "dataset": Reader(10, _dataset, {
-        "d/meta/info.json": _JSON, f"d/{INDEX}": _COLUMNS, f"d/{DATA}": _COLUMNS,
-        f"d/{VIDEO}": _BOXES}, partial(_read_dataset, "d")),
-    "v2.1": Reader(5, _v21, {
+    "dataset": Reader(5, whole.dataset, {
+        "d/meta/info.json": _JSON, f"d/{whole.INDEX}": _COLUMNS, f"d/{whole.DATA}": _COLUMNS,
+        f"d/{whole.VIDEO}": _BOXES}, partial(_read_dataset, "d")),
+    "v2.1": Reader(3, whole.v21, {
         "d/meta/info.json": _JSON, "d/meta/episodes.jsonl": _LINES, _PARQUET_21: _COLUMNS,
         _VIDEO_21: _BOXES}, partial(_read_dataset, "d")),
-    "video": Reader(6, _dataset, {f"d/{VIDEO}": _BOXES}, _read_video),
-    "edits": Reader(6, _edited, {"d/demoloop/edits.jsonl": _CHECKED}, _open),
-    "collection": Reader(4, _merged, {"merged/demoloop/collection.json": _JSON},
+    "video": Reader(4, whole.dataset, {f"d/{whole.VIDEO}": _BOXES}, _read_video),
+    "edits": Reader(8, whole.edited, {"d/demoloop/edits.jsonl": _CHECKED}, _open),
+    "collection": Reader(5, whole.merged, {"merged/demoloop/collection.json": _JSON},
                          partial(_read_dataset, "merged")),
-    "cache": Reader(4, _store, {"store/index.jsonl": _CHECKED, "store/views/view.json": _JSON,
+    "cache": Reader(5, whole.store, {"store/index.jsonl": _CHECKED, "store/views/view.json": _JSON,
                                 "store/front": _ANY}, _read_store, writes=True),
-    "check.json": Reader(6, _checked, {"check.json": _JSON}, _read_checked),
-    "viewer": Reader(2, _bodies, {"body.json": _LINES}, _read_bodies, writes=True),
-    "import v2.1": Reader(2, partial(_foreign, "lerobot v2.1"), {
+    "check.json": Reader(8, whole.checked, {"check.json": _JSON}, _read_checked),
+    "viewer": Reader(2, whole.bodies, {"body.json": _LINES}, _read_bodies, writes=True),
+    "import v2.1": Reader(1.5, partial(whole.foreign, "lerobot v2.1"), {
         "d/meta/info.json": _JSON, "d/meta/episodes.jsonl": _LINES, _PARQUET_21: _COLUMNS,
         _VIDEO_21: _BOXES}, partial(_import, "lerobot", "d")),
-    "import pictures": Reader(2, partial(_foreign, "lerobot v2.1 pictures"), {
+    "import pictures": Reader(1.5, partial(whole.foreign, "lerobot v2.1 pictures"), {
         "d/meta/info.json": _JSON, _PARQUET_21: _COLUMNS}, partial(_import, "lerobot", "d")),
-    "import robomimic": Reader(1.5, partial(_foreign, "robomimic"), {"lift.hdf5": _ANY},
+    "import robomimic": Reader(1, partial(whole.foreign, "robomimic"), {"lift.hdf5": _ANY},
                                partial(_import, "robomimic", "lift.hdf5")),
-    "import act": Reader(1.5, partial(_foreign, "act"), {
+    "import act": Reader(1, partial(whole.foreign, "act"), {
         "act/episode_1.hdf5": _ANY, "act/episode_2.hdf5": _ANY}, partial(_import, "act", "act")),
-    "import mcap": Reader(2, partial(_foreign, "mcap ros2"), {"a.mcap": _ANY},
+    "import mcap": Reader(1.5, partial(whole.foreign, "mcap ros2"), {"a.mcap": _ANY},
                           partial(_import, "mcap", "a.mcap")),
-    "import mcap json": Reader(2, partial(_foreign, "mcap json"), {"a.mcap": _ANY},
+    "import mcap json": Reader(1.5, partial(whole.foreign, "mcap json"), {"a.mcap": _ANY},
                                partial(_import, "mcap", "a.mcap")),
 }  # fmt: skip
 
