@@ -171,7 +171,10 @@ class CacheStore:
                 for line in lines
                 for key, first, length, row in msgspec.json.decode(line, type=_Line)
             ]
-        except msgspec.MsgspecError:  # its checksum fits, so another version may have written it
+        except (
+            RecursionError,
+            msgspec.MsgspecError,
+        ):  # its checksum fits, so another version may have written it
             (self.folder / INDEX).unlink()
             return self._read_index()
         for segment, row in listed:
@@ -189,7 +192,7 @@ class CacheStore:
         if whole < self._end:
             (self.folder / INDEX).unlink()
             append_line(self.folder / INDEX, json.dumps(self._row_bytes, sort_keys=True))
-            self._listed = {}
+            self._listed, self._end = {}, 0
             self.commit([(one, row) for one, row in listed if row + one.length <= whole])
 
     def _beside(self, ending: str) -> Path:
@@ -236,5 +239,5 @@ def _read_view(path: Path) -> list[tuple[str, int, int]]:
     """Returns the segments of a view, none where the file is damaged: they are decoded again."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=list[tuple[str, int, int]])
-    except (UnicodeDecodeError, msgspec.MsgspecError):
+    except (UnicodeDecodeError, RecursionError, msgspec.MsgspecError):
         return []

@@ -68,7 +68,7 @@ def read_sources(root: Path) -> tuple[Source, ...]:
     path = root / FILE
     try:
         file = msgspec.json.decode(path.read_bytes(), type=_File)
-    except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
+    except (OSError, UnicodeDecodeError, RecursionError, msgspec.MsgspecError) as error:
         raise DatasetError(
             f"{path} is damaged ({one_line(error)}); merge the datasets anew"
         ) from error

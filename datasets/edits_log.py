@@ -64,7 +64,7 @@ def read_edits(root: Path) -> tuple[Edit, ...]:
     for number, line in enumerate(read_lines(path), start=1):
         try:
             edits.append(msgspec.json.decode(line, type=Edit))
-        except msgspec.MsgspecError as error:
+        except (RecursionError, msgspec.MsgspecError) as error:
             raise DatasetError(
                 f"{path}, line {number} is no edit ({one_line(error)}); a newer demoloop may "
                 "have written it: update, or copy the file again"

@@ -65,7 +65,7 @@ def read_journal(root: Path) -> list[JournalEntry]:
     for number, line in enumerate(read_lines(path)):
         try:
             entry = JournalEntry.from_json(line)
-        except msgspec.MsgspecError as error:
+        except (RecursionError, msgspec.MsgspecError) as error:
             raise DatasetError(
                 f"{path}, line {number + 1} is no episode ({one_line(error)}); copy the file again"
             ) from error

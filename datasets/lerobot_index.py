@@ -57,6 +57,10 @@ class EpisodeIndex:
         self._write_summary()
 
     def _take_in(self, entry: JournalEntry) -> None:
+        features = {layout.STATE, layout.ACTION}
+        features |= {layout.IMAGES + camera for camera in self._spec.camera_names}
+        if entry.stats.keys() != features:
+            raise DatasetError(f"episode {entry.index} has statistics of other features")
         if entry.index % ROWS_PER_FILE == 0:
             self._rows = []
         self._rows.append(self._row(entry))
@@ -127,7 +131,8 @@ class EpisodeIndex:
             columns[f"{key}/to_timestamp"] = pa.array([entry.length / fps], pa.float64())
         for key, nested in entry.stats.items():
             for statistic in STATISTICS:
-                columns[f"stats/{key}/{statistic}"] = pa.array([nested[statistic]])
+                kind = _statistic_type(key, statistic)
+                columns[f"stats/{key}/{statistic}"] = pa.array([nested[statistic]], kind)
         columns[layout.SUCCESS] = pa.array([entry.success], pa.bool_())
         columns[layout.SEED] = pa.array([entry.seed], pa.int64())
         columns[layout.UUID] = pa.array([entry.uuid], pa.string())
@@ -142,6 +147,14 @@ class EpisodeIndex:
     def _episodes_file(self, number: int) -> Path:
         chunk, file = layout.place(number)
         return self._root / layout.EPISODES / f"chunk-{chunk:03d}" / f"file-{file:03d}.parquet"
+
+
+def _statistic_type(key: str, statistic: str) -> pa.DataType:
+    """Returns the type of a column of statistics, the same whatever numbers a journal holds."""
+    if statistic == "count":
+        return pa.list_(pa.int64())
+    vector = pa.list_(pa.float64())
+    return pa.list_(pa.list_(vector)) if _is_image(key) else vector
 
 
 def _is_image(key: str) -> bool:

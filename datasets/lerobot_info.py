@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from demoloop.datasets.lerobot_layout import (
 )
 from demoloop.robot import RobotError, RobotSpec
 
+# Not all that str.format knows: it would also fill any width, and so the memory.
+_PLACE = re.compile(r"\{\w+(:0?\dd?)?\}")
+MAX_WIDTH = 4096  # numbers in one step of readings or actions
 MAX_NAME = 300  # characters of a feature's name; it becomes part of a file's
 
 
@@ -150,6 +154,8 @@ def _check_templates(path: Path, info: Info) -> None:
         names = ("episode_chunk", "episode_index")
     numbers = dict.fromkeys(names, 0)
     try:
+        if any(set("{}") & set(_PLACE.sub("", it)) for it in (info.data_path, info.video_path)):
+            raise ValueError("more than names and digits between braces")
         for template, extra in ((info.data_path, {}), (info.video_path, {"video_key": "camera"})):
             if {"/", ".."} & set(Path(template.format(**numbers, **extra)).parts):
                 raise ValueError("leads out of the dataset")
@@ -167,6 +173,11 @@ def _check_features(path: Path, info: Info) -> None:
             raise DatasetError(
                 f"{path}: no feature {key!r}; there are {', '.join(info.features)}. "
                 "demoloop learns from joint readings and joint targets"
+            )
+        if not 1 <= math.prod(info.features[key].shape) <= MAX_WIDTH:
+            raise DatasetError(
+                f"{path}: {key!r} has shape {str(info.features[key].shape)[:50]}, expected 1 to "
+                f"{MAX_WIDTH} numbers a step; copy the dataset again"
             )
     inside = [key for key, feature in info.features.items() if feature.dtype == "image"]
     if inside:

@@ -241,7 +241,7 @@ class DatasetWriter:
         """Returns the episode whose commit a kill has cut short, as it was before it began."""
         try:
             entry = JournalEntry.from_json((folder / COMMIT_FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError, msgspec.MsgspecError):
+        except (OSError, ValueError, RecursionError, msgspec.MsgspecError):
             return None
         if entry.uuid in committed:
             return None

@@ -170,7 +170,7 @@ def _stamp(dataset: Dataset) -> str:
 def _recall(path: Path, stamp: str) -> tuple[Defect, ...] | None:
     try:
         known = msgspec.json.decode(path.read_bytes(), type=_Remembered)
-    except (OSError, UnicodeDecodeError, msgspec.MsgspecError):
+    except (OSError, UnicodeDecodeError, RecursionError, msgspec.MsgspecError):
         return None  # not looked yet, or by another version
     return known.defects if known.stamp == stamp else None
 

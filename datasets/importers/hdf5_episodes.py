@@ -74,7 +74,7 @@ def found_in(parts: Sequence[Part], kind: Kind, names: Mapping[str, str]) -> Fou
         actions.append(values)
     if layout is None:
         why = f"{skipped[0].name}: {skipped[0].why}" if skipped else "there is none in it"
-        raise DatasetError(f"no episode can be used; {why}")
+        raise DatasetError(f"{parts[0].file.path}: no episode can be used; {why}")
     readings, cameras = layout
     spec = kind.spec
     if spec is None:

@@ -25,7 +25,7 @@ def read_defects(path: Path) -> tuple[Defect, ...] | None:
     """Returns what an earlier check of the same view found; None when there was none."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=_Remembered).defects
-    except (OSError, UnicodeDecodeError, msgspec.MsgspecError):
+    except (OSError, UnicodeDecodeError, RecursionError, msgspec.MsgspecError):
         return None
 
 

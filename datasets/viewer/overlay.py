@@ -61,7 +61,7 @@ def write_undo(root: Path, body: bytes) -> Edit:
 def _decode(body: bytes, kind: type[_T]) -> _T:
     try:
         return msgspec.json.decode(body, type=kind)
-    except (UnicodeDecodeError, msgspec.MsgspecError) as error:
+    except (UnicodeDecodeError, RecursionError, msgspec.MsgspecError) as error:
         raise DatasetError(f"the page asks for something unknown: {one_line(error)}") from error
 
 

@@ -26,6 +26,7 @@ from demoloop.datasets.cache_store import CacheStore, Segment
 from demoloop.datasets.collection import FILE as COLLECTION
 from demoloop.datasets.edits import edit_episodes
 from demoloop.datasets.framing import LogWriter, read_log
+from demoloop.datasets.journal import read_journal
 from demoloop.datasets.lerobot_info import read_info
 from demoloop.datasets.lines import append_line, read_lines
 from demoloop.datasets.recorder import stage_episode
@@ -190,6 +191,51 @@ def test_what_a_file_says_at_length_is_not_repeated_at_length(root: Path, key: s
     with pytest.raises(DatasetError) as refusal:
         read_info(root)
     assert len(str(refusal.value)) < 1500 and "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "place", ["{video_key:>999999999}", "{chunk_index.__class__}", "{file_index!r}"]
+)
+def test_a_template_holds_names_and_digits_only(root: Path, place: str) -> None:
+    path = root / layout.INFO
+    value = json.loads(path.read_text())
+    path.write_text(json.dumps({**value, "video_path": value["video_path"] + place}))
+    with pytest.raises(DatasetError, match="no template"):
+        read_info(root)
+
+
+@pytest.mark.parametrize("shape", [[10**9, 10**9], [0], [-1]])
+def test_an_impossible_number_of_joints_is_refused(root: Path, shape: list[int]) -> None:
+    path = root / layout.INFO
+    value = json.loads(path.read_text())
+    value["features"]["action"]["shape"] = shape
+    path.write_text(json.dumps(value))
+    with pytest.raises(DatasetError, match="numbers a step"):
+        read_info(root)
+
+
+@pytest.mark.parametrize("name", [layout.JOURNAL, layout.EDITS, COLLECTION])
+def test_endless_nesting_behind_a_checksum_is_refused(
+    root: Path, spec: RobotSpec, name: Path
+) -> None:
+    path, text = root / name, '{"a": ' + "[" * 5000 + "]" * 5000 + "}"
+    path.unlink(missing_ok=True)
+    if name == COLLECTION:
+        path.write_text(text)
+    else:
+        append_line(path, text)
+    with pytest.raises(DatasetError, match=path.name):
+        read_journal(root) if name == layout.JOURNAL else open_dataset(root)
+
+
+def test_a_cache_that_lists_rows_it_lacks_asks_for_no_room_for_them(tmp_path: Path) -> None:
+    store = CacheStore(tmp_path / "store", ROWS)
+    with store.locked():
+        rows = store.allot([2])
+        store.commit([(Segment("a", 0, 2), rows[0])])
+    append_line(tmp_path / "store/index.jsonl", f'[["b", 0, 5, {1 << 40}]]')
+    with store.locked():
+        assert store.num_rows == 2
 
 
 def test_two_columns_of_one_name_cost_their_episode_only(root: Path) -> None:
