@@ -16,8 +16,8 @@ import pytest
 
 from demoloop.__main__ import VERBS, main
 from demoloop.cli.dataset import VERBS as DATASET_VERBS
-from demoloop.cli.keys import VERBS as KEYS_VERBS
 from demoloop.cli.extras import EXTRAS_OF
+from demoloop.cli.keys import VERBS as KEYS_VERBS
 from demoloop.cli.verbs import Verb
 
 ROOT = Path(__file__).parents[1]

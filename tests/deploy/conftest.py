@@ -19,6 +19,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from demoloop.deploy import ActionChunk, Predictor
+from demoloop.deploy.keys import KeyFolder
 from demoloop.deploy.remote_agent import RemoteAgent
 from demoloop.deploy.server import PolicyServer
 from demoloop.robot import Action, CameraSpec, JointSpec, Observation, RobotSpec
@@ -192,10 +193,13 @@ def serving() -> Callable[..., AbstractContextManager[PolicyServer]]:
 
     @contextmanager
     def serve(
-        policy: Predictor, endpoint: str = "tcp://127.0.0.1:*", name: str = "policy"
+        policy: Predictor,
+        endpoint: str = "tcp://127.0.0.1:*",
+        name: str = "policy",
+        keys: KeyFolder | None = None,
     ) -> Iterator[PolicyServer]:
         stop = threading.Event()
-        with PolicyServer(policy, endpoint, name) as server:
+        with PolicyServer(policy, endpoint, name, keys) as server:
             thread = threading.Thread(target=server.serve, args=(stop,))
             thread.start()
             try:
