@@ -115,7 +115,8 @@ class RobotSpec:
         try:
             joints = tuple(JointSpec(**joint) for joint in value["joints"])
             cameras = tuple(CameraSpec(**camera) for camera in value["cameras"])
-            if not all(isinstance(part.name, str) for part in (*joints, *cameras)):
+            names: list[object] = [part.name for part in joints] + [it.name for it in cameras]
+            if not all(isinstance(name, str) for name in names):
                 raise TypeError("the name of a joint or a camera is no text")
             if not all(type(size) is int for it in cameras for size in (it.height, it.width)):
                 raise TypeError("a camera's height and width are whole numbers")
