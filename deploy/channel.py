@@ -29,8 +29,24 @@ class Letter(NamedTuple):
 class Connection(Protocol):
     """A robot's end. Connects by itself, and again when the server comes back."""
 
+    def is_hopeless(self) -> bool:
+        """Says whether the server has turned this robot away for good."""
+        ...
+
+    def why_not(self) -> str:
+        """Returns a sentence about a connection that does not come off, empty without a reason."""
+        ...
+
+    def settle(self) -> None:
+        """The server has answered: how the connection came about is of no interest any more."""
+        ...
+
     def send(self, message: Message) -> bool:
-        """Sends at once or not at all; returns whether it was sent."""
+        """Sends at once or not at all; returns whether it was sent.
+
+        Raises:
+            DeployError: The server is another user's, or there is no memory for the frames.
+        """
         ...
 
     def receive(self) -> Sequence[Part] | None:
@@ -61,6 +77,10 @@ class Listener(Protocol):
 
     def wait(self, seconds: float) -> None:
         """Waits for a message, at most so long, and sees to those who come and go."""
+        ...
+
+    def allows(self, user_id: str) -> bool:
+        """Says whether messages of a sender may be taken in, as of the last `wait`."""
         ...
 
     def receive(self) -> Letter | None:

@@ -6,14 +6,13 @@ import time
 from dataclasses import dataclass
 from types import TracebackType
 
-import zmq
-
 from demoloop.deploy.auth import Pin
+from demoloop.deploy.channel import Connection, Gone
 from demoloop.deploy.chunks import ActionChunk
-from demoloop.deploy.connections import Handshakes
 from demoloop.deploy.errors import DeployError, WireError
-from demoloop.deploy.sockets import HEARTBEAT_S, check_endpoint, connect, make_socket, receive, send
+from demoloop.deploy.sockets import HEARTBEAT_S, check_endpoint
 from demoloop.deploy.translate import chunk_of, observation_message, to_nanoseconds
+from demoloop.deploy.transports import open_connection
 from demoloop.deploy.wire import (
     Body,
     Bye,
@@ -63,8 +62,7 @@ class RemotePolicy:
         self.num_dropped = 0  # messages that were garbled, foreign, unasked for or unsafe
         self._spec = spec
         self._pin = pin
-        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
-        self._socket: zmq.Socket[bytes]
+        self._channel: Connection | None = None
         self._session = 0  # 0: not welcome yet
         self._up_to = 0
         self._sent = 0  # seq of the last observation
@@ -94,28 +92,23 @@ class RemotePolicy:
         Raises:
             DeployError: Nobody answers within `timeout_s`, or the policy does not fit the robot.
         """
-        self._context = zmq.Context()
-        self._socket = make_socket(self._context, zmq.DEALER)
+        self._channel = open_connection(self.endpoint, self._pin)
         try:
-            if self._pin is not None:
-                self._pin.protect(self._socket)
-            with Handshakes(self._socket) as handshakes:
-                connect(self._socket, self.endpoint)
-                self._await_welcome(handshakes)
+            self._await_welcome(self._channel)
+            self._channel.settle()
         except BaseException:
             self._session = 0
             self.close()
             raise
 
     def close(self) -> None:
-        """Says goodbye and lets go of the socket; may be called twice."""
-        if self._context is None:
+        """Says goodbye and lets go of the connection; may be called twice."""
+        if self._channel is None:
             return
         if self._session:
             self._send(Bye())
-        self._socket.close(linger=100)  # ms, for the goodbye
-        self._context.term()
-        self._context = None
+        self._channel.close()
+        self._channel = None
         self._session = 0
 
     def __enter__(self) -> RemotePolicy:
@@ -135,7 +128,7 @@ class RemotePolicy:
         if self._session == 0 or self._sent >= self._up_to:
             return False
         message = observation_message(observation, self._session, self._sent + 1)
-        if not send(self._socket, message):
+        if self._channel is None or not self._channel.send(message):
             return False
         self._sent += 1
         self._asked[self._sent] = (observation.time, time.monotonic())
@@ -148,21 +141,27 @@ class RemotePolicy:
             DeployError: The server now serves a policy that does not fit this robot, or one of
                 the two keys was revoked.
         """
-        self._keep_alive()
+        if self._channel is None:
+            return []
         if wait_s > 0:
-            self._socket.poll(int(wait_s * 1e3))
+            self._channel.wait(wait_s)
         arrivals = []
         for _ in range(_BURST):
-            parts = receive(self._socket)
-            if parts is None:
-                break
             try:
+                parts = self._channel.receive()
+                if parts is None:
+                    break
                 arrival = self._hear(decode(parts))
+            except Gone:
+                self._end()
+                break
             except WireError:
                 self.num_dropped += 1
                 continue
             if arrival is not None:
                 arrivals.append(arrival)
+        # Last, since what had not been collected for long is no silence of the server's.
+        self._keep_alive()
         return arrivals
 
     def forget(self) -> None:
@@ -173,49 +172,30 @@ class RemotePolicy:
         """Sends the observation and waits for its chunk; raises DeployError after `timeout_s`."""
         deadline = time.monotonic() + self.timeout_s
         self.refusal = ""
-        is_sent = False
+        asked_in = 0  # session
         while time.monotonic() < deadline and not self.refusal:
-            is_sent = is_sent or self.send(observation)
+            # A new session knows nothing of what was asked in the one before.
+            if asked_in != self._session and self.send(observation):
+                asked_in = self._session
             for arrival in self.collect(wait_s=0.02):
-                if is_sent and arrival.chunk.time == observation.time:
+                if asked_in and arrival.chunk.time == observation.time:
                     return arrival.chunk
         reason = self.refusal or f"no answer within {self.timeout_s:g} s"
         raise DeployError(f"{self.endpoint}: {reason}")
 
-    def _await_welcome(self, handshakes: Handshakes) -> None:
+    def _await_welcome(self, channel: Connection) -> None:
         deadline = time.monotonic() + self.timeout_s
+        self._keep_alive()
         while self._session == 0:
-            handshakes.look()
-            is_hopeless = handshakes.is_key_refused or handshakes.is_plain_refused
-            if is_hopeless or time.monotonic() > deadline:
-                raise DeployError(self._why_not(handshakes))
+            if channel.is_hopeless() or time.monotonic() > deadline:
+                because = f" ({self.refusal})" if self.refusal else ""
+                raise DeployError(
+                    channel.why_not()
+                    or f"no policy server at {self.endpoint} welcomed this robot within "
+                    f"{self.timeout_s:g} s{because}; start one with "
+                    f"`demoloop serve POLICY.onnx --bind {self.endpoint}`"
+                )
             self.collect(wait_s=0.02)
-
-    def _why_not(self, handshakes: Handshakes) -> str:
-        """Returns the sentence for a robot that was not welcomed."""
-        if self._pin is None and handshakes.is_plain_refused:
-            return (
-                f"{self.endpoint} asks who this robot is; say --keys FOLDER, and make that folder "
-                "with `demoloop keys generate NAME`"
-            )
-        if self._pin is not None and handshakes.is_key_refused:
-            return (
-                f"{self.endpoint} does not trust this robot's key on the policy line; say there "
-                "`demoloop keys trust NAME.public.json --role policy` "
-                f"({self._pin.describe()})"
-            )
-        if self._pin is not None and handshakes.has_failed:
-            return (
-                f"what answers at {self.endpoint} does not prove that it is "
-                f"{self._pin.server.name}: it has another key, or none; compare the fingerprints "
-                f"with `demoloop keys list` there ({self._pin.describe()})"
-            )
-        because = f" ({self.refusal})" if self.refusal else ""
-        return (
-            f"no policy server at {self.endpoint} welcomed this robot within "
-            f"{self.timeout_s:g} s{because}; start one with "
-            f"`demoloop serve POLICY.onnx --bind {self.endpoint}`"
-        )
 
     def _keep_alive(self) -> None:
         if self._pin is not None:
@@ -245,8 +225,11 @@ class RemotePolicy:
         elif isinstance(body, Credit):
             self._up_to = max(self._up_to, body.up_to)
         elif isinstance(body, Bye):
-            self._session, self._progress_at = 0, -float("inf")
+            self._end()
         return None
+
+    def _end(self) -> None:
+        self._session, self._progress_at = 0, -float("inf")
 
     def _begin(self, message: Message, welcome: Welcome) -> None:
         self._session, self._up_to, self._sent = message.session, welcome.up_to, 0
@@ -254,7 +237,7 @@ class RemotePolicy:
         self.num_welcomes += 1
         self.policy, self.refusal = welcome.policy, ""
         self._note_life(-1)
-        self._progress_at = self._heard_at
+        self._progress_at = self._beat_at = self._heard_at
 
     def _note_life(self, progress: int) -> None:
         self._heard_at = time.monotonic()
@@ -281,4 +264,4 @@ class RemotePolicy:
 
     def _send(self, body: Body) -> bool:
         message = Message(body, self._session, self._sent, time_ns=time.monotonic_ns())
-        return send(self._socket, message)
+        return self._channel is not None and self._channel.send(message)

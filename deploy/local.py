@@ -16,7 +16,7 @@ import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from demoloop.deploy.channel import Gone, Letter
 from demoloop.deploy.errors import DeployError, WireError
@@ -142,17 +142,18 @@ class Line:
         if start + sum(size for size in sizes if size < _RING_BYTES) != len(packet):
             raise WireError(f"parts of {sizes} bytes do not make a packet of {len(packet)}")
         long = [size for size in sizes if size >= _RING_BYTES]
-        frames: list[memoryview] | None = []
+        frames: Iterator[memoryview] = iter(())
         if long:
             if self._reader is None:
                 raise WireError("frames in shared memory, and no memory has come")
-            frames = self._reader.read(stamp, long)
-            if frames is None:
+            whole = self._reader.read(stamp, long)
+            if whole is None:
                 return None
-        rest, parts = iter(frames), list[Part]()
+            frames = iter(whole)
+        parts: list[Part] = []
         for size in sizes:
             if size >= _RING_BYTES:
-                parts.append(next(rest))
+                parts.append(next(frames))
             else:
                 parts.append(packet[start : start + size])
                 start += size
@@ -168,6 +169,17 @@ class LocalConnection:
         self._line: Line | None = None
         self._poll = select.poll()
         self._tried_at = -float("inf")
+
+    def is_hopeless(self) -> bool:
+        """Says no: a server may come at any time, and one of another user is an error."""
+        return False
+
+    def why_not(self) -> str:
+        """Says nothing: without a server there is no connection, and no other reason."""
+        return ""
+
+    def settle(self) -> None:
+        """Has nothing to do."""
 
     def send(self, message: Message) -> bool:
         """Sends at once or not at all; raises DeployError when the server is another user's."""
@@ -233,6 +245,10 @@ class LocalListener:
     def wait(self, seconds: float) -> None:
         """Waits for a packet, at most so long, and lets in who comes."""
         self._ready.extend(descriptor for descriptor, _ in self._poll.poll(seconds))
+
+    def allows(self, user_id: str) -> bool:
+        """Says yes: who is not the same user was turned away."""
+        return True
 
     def receive(self) -> Letter | None:
         """Returns one message of each who had sent one at the last `wait`, in turn, else None."""

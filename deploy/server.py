@@ -1,34 +1,24 @@
-"""A policy server: answers the observations of robots with action chunks over ZeroMQ."""
+"""A policy server: answers the observations of robots with action chunks."""
 
 from __future__ import annotations
 
-import math
 import secrets
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 
-import zmq
-
-from demoloop.deploy.auth import Gate
+from demoloop.deploy.channel import Letter
 from demoloop.deploy.chunks import Predictor
-from demoloop.deploy.connections import Doorkeeper
-from demoloop.deploy.errors import PolicyError, WireError
+from demoloop.deploy.errors import DeployError, PolicyError, WireError
 from demoloop.deploy.fit import check_fit
-from demoloop.deploy.inference import Answer, Inference, Question
+from demoloop.deploy.inference import Answer, Question, answer
 from demoloop.deploy.keys import KeyFolder
-from demoloop.deploy.sockets import (
-    HEARTBEAT_S,
-    Letter,
-    bind,
-    make_socket,
-    receive,
-    receive_from,
-    send,
-)
+from demoloop.deploy.sockets import HEARTBEAT_S
 from demoloop.deploy.translate import chunk_message, observation_of
+from demoloop.deploy.transports import open_listener
 from demoloop.deploy.wire import (
     Body,
     Bye,
@@ -46,6 +36,8 @@ from demoloop.deploy.wire import (
 MAX_ROBOTS = 8  # at once; one inference after the other serves them all
 MAX_OF_ONE_KEY = 2  # a robot, and what it was before it was started again
 _FORGET_S = 10.0  # a robot that was silent for so long must say Hello again
+_TURN_S = 0.02  # well under a heartbeat, so that one is never much too late
+_END_S = 1.0  # for an inference to end; one that hangs is left behind
 _BURST = 64  # messages read before answers and heartbeats get their turn
 
 
@@ -63,10 +55,13 @@ class _Robot:
 
 
 class PolicyServer:
-    """Serves one policy on a ROUTER socket, inside a `with` block.
+    """Serves one policy, inside a `with` block.
 
     Only the newest observation travels: a robot may send its next one when its last was
-    answered. Inference has a thread of its own, so one slow answer delays no heartbeat.
+    answered. The thread that listens also infers, so that a question waits for no other thread;
+    while it infers, the thread that called `serve` listens, so that one slow answer delays no
+    heartbeat. A heartbeat carries how far the first of them has come: a count that stands still
+    hangs, though the process be alive.
     """
 
     def __init__(
@@ -81,26 +76,18 @@ class PolicyServer:
         self._policy = policy
         self._name = name[:200]
         self._robots: dict[bytes, _Robot] = {}
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._inference = Inference(policy, self._context)
-        self._gate = Gate(self._context, keys) if keys is not None else None
+        self._keys = keys
+        self._questions: deque[Question] = deque()  # credits keep it to one per robot
+        self._progress = 0  # turns of the inference loop
+        self._beat_at = 0.0
+        self._lock = threading.Lock()  # of all that follows but the policy itself
+        self._has_ended = False
+        self._failure: BaseException | None = None
 
     def __enter__(self) -> PolicyServer:
         """Binds; raises DeployError when the endpoint is taken or needs keys, or keys are bad."""
-        self._socket = make_socket(self._context, zmq.ROUTER)
-        # A send to a robot that is gone says so instead of vanishing.
-        self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        self._door = Doorkeeper(self._socket)
-        try:
-            if self._gate is not None:
-                self._gate.open()
-                self._gate.protect(self._socket, "policy")
-            has_keys = self._gate is not None
-            self.endpoint = bind(self._socket, self.endpoint, has_keys=has_keys)
-        except BaseException:
-            self._context.destroy(linger=0)
-            raise
-        self._bell = self._inference.start()
+        self._channel = open_listener(self.endpoint, self._keys)
+        self.endpoint = self._channel.endpoint
         return self
 
     def __exit__(
@@ -110,16 +97,11 @@ class PolicyServer:
         traceback: TracebackType | None,
     ) -> None:
         """Says goodbye to each robot, so that it holds at once, and closes."""
-        for identity in list(self._robots):
-            self._send(identity, Bye())
-        has_ended = self._inference.stop()
-        self._bell.close(linger=0)
-        self._door.close()
-        self._socket.close(linger=100)  # ms, for the goodbyes
-        if self._gate is not None:
-            self._gate.close()
-        if has_ended:
-            self._context.term()  # would wait for ever for a hanging thread's socket
+        with self._lock:
+            self._has_ended = True
+            for identity in list(self._robots):
+                self._send(identity, Bye())
+            self._channel.close()
 
     @property
     def num_robots(self) -> int:
@@ -128,35 +110,60 @@ class PolicyServer:
 
     def serve(self, stop: threading.Event, on_beat: Callable[[], None] | None = None) -> None:
         """Answers until `stop` is set; calls `on_beat` with each heartbeat."""
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        poller.register(self._bell, zmq.POLLIN)
-        poller.register(self._door.events, zmq.POLLIN)
-        if self._gate is not None:
-            poller.register(self._gate.socket, zmq.POLLIN)
-        beat_at = time.monotonic()
-        while not stop.is_set():
-            poller.poll(math.ceil(max(0.0, beat_at - time.monotonic()) * 1e3))
-            while receive(self._bell) is not None:
-                self._deliver(self._inference.answers.get())
-            for _ in range(_BURST):
-                letter = receive_from(self._socket, has_keys=self._gate is not None)
-                if letter is None:
-                    break
-                self._hear(letter)
-            self._door.look(self.endpoint)
-            if self._gate is not None:
-                self._gate.answer()
-            if time.monotonic() >= beat_at:
-                self._beat()
-                if on_beat is not None:
+        # A daemon, since a policy that hangs must not keep the process from ending.
+        worker = threading.Thread(target=self._work, name="inference", daemon=True)
+        worker.start()
+        shown_at = time.monotonic()
+        try:
+            while not stop.wait(_TURN_S) and self._failure is None:
+                if self._lock.acquire(blocking=False):  # the worker infers
+                    try:
+                        self._listen(0.0)
+                    finally:
+                        self._lock.release()
+                if on_beat is not None and time.monotonic() >= shown_at:
                     on_beat()
-                beat_at = time.monotonic() + HEARTBEAT_S
+                    shown_at = time.monotonic() + HEARTBEAT_S
+        finally:
+            self._has_ended = True
+            worker.join(_END_S)
+        if self._failure is not None:
+            raise self._failure
+
+    def _work(self) -> None:
+        """Listens, and answers one question after the other."""
+        answered: Answer | None = None
+        try:
+            while True:
+                with self._lock:
+                    if self._has_ended:
+                        return
+                    if answered is not None:
+                        self._deliver(answered)
+                    self._progress += 1
+                    until = 0.0 if self._questions else self._beat_at - time.monotonic()
+                    self._listen(max(0.0, until))
+                    question = self._questions.popleft() if self._questions else None
+                answered = answer(self._policy, question) if question is not None else None
+        except BaseException as error:
+            self._failure = error  # for the thread that called `serve`
+
+    def _listen(self, seconds: float) -> None:
+        """Waits at most so long, hears what has come, and says that the server lives."""
+        self._channel.wait(seconds)
+        for _ in range(_BURST):
+            letter = self._channel.receive()
+            if letter is None:
+                break
+            self._hear(letter)
+        if time.monotonic() >= self._beat_at:
+            self._beat()
+            self._beat_at = time.monotonic() + HEARTBEAT_S
 
     def _hear(self, letter: Letter) -> None:
         """Handles one message; whatever it is, only its sender feels the consequences."""
         identity = letter.identity
-        if self._gate is not None and not self._gate.allows(letter.user_id, "policy"):
+        if not self._channel.allows(letter.user_id):
             return None  # its key was revoked; a robot that was here has been told
         try:
             message = decode(letter.parts)
@@ -209,7 +216,7 @@ class PolicyServer:
             self._refuse(identity, robot.session, "bad_observation", str(error))
             return self._grant(identity, robot)
         robot.is_waiting = True
-        self._inference.ask(Question(identity, message, observation))
+        self._questions.append(Question(identity, message, observation))
         return None
 
     def _notice_loss(self, identity: bytes, robot: _Robot, last_sent: int) -> None:
@@ -219,19 +226,19 @@ class PolicyServer:
             robot.received = min(last_sent, robot.up_to)
             self._grant(identity, robot)
 
-    def _deliver(self, answer: Answer) -> None:
-        question = answer.question
+    def _deliver(self, answered: Answer) -> None:
+        question = answered.question
         robot = self._robots.get(question.identity)
         if robot is None or robot.session != question.message.session:
             return
         robot.is_waiting = False
-        if answer.chunk is None:
-            self._refuse(question.identity, robot.session, "bad_observation", answer.reason)
+        if answered.chunk is None:
+            self._refuse(question.identity, robot.session, "bad_observation", answered.reason)
         else:
             robot.num_chunks += 1
             self.num_answered += 1
             reply = chunk_message(
-                answer.chunk, answer.inference_ms, question.message, robot.num_chunks
+                answered.chunk, answered.inference_ms, question.message, robot.num_chunks
             )
             self._post(question.identity, reply)
         self._grant(question.identity, robot)
@@ -241,16 +248,14 @@ class PolicyServer:
         self._send(identity, Credit(robot.up_to))
 
     def _beat(self) -> None:
-        if self._gate is not None:
-            self._gate.refresh()
         for identity, robot in list(self._robots.items()):
-            if self._gate is not None and not self._gate.allows(robot.user_id, "policy"):
+            if not self._channel.allows(robot.user_id):
                 self._refuse(identity, robot.session, "not_trusted", "this robot's key was revoked")
                 del self._robots[identity]
             elif time.monotonic() - robot.heard_at > _FORGET_S:
                 del self._robots[identity]
             else:
-                self._send(identity, Heartbeat(self._inference.progress, robot.up_to))
+                self._send(identity, Heartbeat(self._progress, robot.up_to))
 
     def _refuse(self, identity: bytes, session: int, code: FaultCode, text: str) -> None:
         fault = Fault(code, text[:1000])
@@ -263,6 +268,6 @@ class PolicyServer:
 
     def _post(self, identity: bytes, message: Message) -> None:
         try:
-            send(self._socket, message, to=identity)
-        except zmq.ZMQError:  # EHOSTUNREACH: it has gone without a Bye
+            self._channel.send(message, identity)
+        except DeployError:  # it has gone without a Bye, or there is no memory to tell it
             self._robots.pop(identity, None)

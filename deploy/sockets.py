@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import NamedTuple
 
 import zmq
 
-from demoloop.deploy.connections import MAX_CONNECTIONS
+from demoloop.deploy.channel import Letter
 from demoloop.deploy.errors import DeployError
+from demoloop.deploy.local_socket import path_of
 from demoloop.deploy.wire import MAX_FRAME_BYTES, Message, encode
 
 HEARTBEAT_S = 0.05  # of the server, and of a robot that has nothing to send
@@ -22,8 +22,9 @@ def make_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int) -> zmq.Socke
     socket.setsockopt(zmq.SNDHWM, _HIGH_WATER)
     socket.setsockopt(zmq.RCVHWM, _HIGH_WATER)
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
-    socket.setsockopt(zmq.HANDSHAKE_IVL, 2000)  # ms, then a peer that says nothing is gone
-    socket.setsockopt(zmq.BACKLOG, MAX_CONNECTIONS)
+    # So many connections that have shown no key yet can be held open: those of the last second.
+    socket.setsockopt(zmq.HANDSHAKE_IVL, 1000)
+    socket.setsockopt(zmq.BACKLOG, 32)
     # Without it messages to a dead peer pile up, and a peer that comes back gets old news.
     socket.setsockopt(zmq.IMMEDIATE, 1)
     socket.setsockopt(zmq.RECONNECT_IVL, 20)
@@ -45,6 +46,9 @@ def check_endpoint(
     transport, _, rest = endpoint.partition("://")
     host, _, port = rest.rpartition(":")
     if transport == "ipc" and rest:
+        return
+    if transport == "unix":
+        path_of(endpoint, what)
         return
     is_port = port.isascii() and port.isdigit() and 0 < int(port) < 65536
     if transport != "tcp" or not host or not (is_port or (any_port and port == "*")):
@@ -103,14 +107,6 @@ def receive(socket: zmq.Socket[bytes]) -> list[memoryview] | None:
         return [part.buffer for part in socket.recv_multipart(zmq.NOBLOCK, copy=False)]
     except zmq.Again:
         return None
-
-
-class Letter(NamedTuple):
-    """A message at a ROUTER, and who sent it."""
-
-    identity: bytes  # of the connection
-    user_id: str  # the sender's public key, as the gate put it down; empty without a gate
-    parts: list[memoryview]
 
 
 def receive_from(socket: zmq.Socket[bytes], *, has_keys: bool = False) -> Letter | None:

@@ -1,0 +1,33 @@
+"""The endpoint says which transport it is: one line moves a part to another host."""
+
+from __future__ import annotations
+
+from demoloop.deploy.auth import Pin
+from demoloop.deploy.channel import Connection, Listener
+from demoloop.deploy.keys import KeyFolder
+from demoloop.deploy.local import LocalConnection, LocalListener
+from demoloop.deploy.zmq_channel import ZmqConnection, ZmqListener
+
+
+def open_connection(endpoint: str, pin: Pin | None) -> Connection:
+    """Returns a robot's end; raises DeployError when `endpoint` is none.
+
+    Args:
+        endpoint: `unix:///FOLDER/NAME.sock`, or what ZeroMQ understands.
+        pin: Whom to obey; not asked on a Unix socket, where the kernel says whose the server is.
+    """
+    if endpoint.startswith("unix:"):
+        return LocalConnection(endpoint)
+    return ZmqConnection(endpoint, pin)
+
+
+def open_listener(endpoint: str, keys: KeyFolder | None) -> Listener:
+    """Returns a server's end, bound; raises DeployError when it cannot be.
+
+    Args:
+        endpoint: As for `open_connection`; port * takes a free one.
+        keys: Who may connect; not asked on a Unix socket, where the same user may.
+    """
+    if endpoint.startswith("unix:"):
+        return LocalListener(endpoint)
+    return ZmqListener(endpoint, keys)
