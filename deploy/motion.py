@@ -23,6 +23,7 @@ BLEND_S = 0.15
 """Over which a new chunk takes over from the one before."""
 START_BLEND_S = 0.25
 """Over which a chunk takes over from an arm at rest: at the start, and after a hold."""
+_SHARE = 0.7  # of the limits is for a handover, so that the chunk itself has the rest
 _STALL_PERIODS = 2.5  # without a tick for longer, the arm has come to rest where it was sent last
 
 
@@ -106,12 +107,12 @@ class _Offset:
     position: Vector  # (action_dim,) [unit]
     velocity: Vector  # (action_dim,) [unit/s]
     start: float  # s
-    duration: float  # s
+    duration: Vector  # (action_dim,) s
 
     def at(self, time: float) -> tuple[Vector, Vector]:
         """Returns what is left of it at `time`: a position and its rate of change."""
         since = max(time - self.start, 0.0)
-        share = min(since / self.duration, 1.0)
+        share = np.minimum(since / self.duration, 1.0)
         fade = 1 - share * share * (3 - 2 * share)
         slope = -6 * share * (1 - share) / self.duration
         offset = self.position + self.velocity * since
@@ -219,22 +220,51 @@ class Motion:
             self._hand_over(valid)
         self.state, self.reason = "running", ""
         self.age_s = now - self._chunks[-1].time
-        self._offsets = [o for o in self._offsets if now < o.start + o.duration]
+        self._offsets = [o for o in self._offsets if now < o.start + o.duration.max()]
         target, velocity = self._reference(now)
         target = np.clip(target, self.limiter.low, self.limiter.high)
         return self.limiter.follow(target, velocity, now).astype(np.float32)
+
+    def expected(self, time: float) -> tuple[Vector, Vector]:
+        """Returns what will be commanded at `time`, not before the last tick, if no news comes.
+
+        A position (action_dim,) and a velocity, where the limits leave room for them.
+        """
+        if not self._chunks:
+            return self.limiter.position, np.zeros_like(self.limiter.position)
+        position, velocity = self._reference(time)
+        return np.clip(position, self.limiter.low, self.limiter.high), velocity
 
     def _hand_over(self, chunks: tuple[ActionChunk, ...]) -> None:
         """Follows `chunks` from the last tick on, beginning at what was commanded then."""
         at = self.limiter.time
         if self._chunks:
-            before, duration = self._say(self._chunks, at), self.blend_s
+            before, shortest = self._say(self._chunks, at), self.blend_s
         else:
             before = self.limiter.position, self.limiter.velocity
-            duration = self.start_blend_s
+            shortest = self.start_blend_s
         after = self._say(chunks, at)
         self._chunks = chunks
-        self._offsets.append(_Offset(before[0] - after[0], before[1] - after[1], at, duration))
+        position, velocity = before[0] - after[0], before[1] - after[1]
+        self._offsets.append(
+            _Offset(position, velocity, at, self._fading_time(position, velocity, shortest))
+        )
+
+    def _fading_time(self, position: Vector, velocity: Vector, shortest: float) -> Vector:
+        """Returns how long (action_dim,) [s] an offset takes to fade within the limits.
+
+        The greatest slope of the fade is 1.5 / duration and its greatest curvature 6 / duration^2;
+        a velocity that fades along with it adds some 4 / duration.
+        """
+        limiter = self.limiter
+        speed, acceleration = _SHARE * limiter.max_velocity, _SHARE * limiter.max_acceleration
+        needed = [
+            1.5 * np.abs(position) / speed,
+            np.sqrt(6 * np.abs(position) / acceleration),
+            4 * np.abs(velocity) / acceleration,
+        ]
+        duration: Vector = np.maximum(np.max(needed, axis=0), shortest)
+        return duration
 
     def _reference(self, now: float) -> tuple[Vector, Vector]:
         position, velocity = self._say(self._chunks, now)

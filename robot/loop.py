@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 
 from demoloop.robot.interface import Action, Agent, Observation, Robot, check_action
 
@@ -31,6 +32,7 @@ class LoopReport:
     num_steps: int
     num_late: int  # steps that began after their deadline; always 0 in simulated time
     worst_lateness_s: float
+    num_skipped: int = 0  # deadlines that passed without a step, because the one before took longer
 
 
 def run_episode(
@@ -41,12 +43,14 @@ def run_episode(
     *,
     is_over: Callable[[], bool] | None = None,
     clock: WallClock | None = None,
+    hz: float | None = None,
 ) -> LoopReport:
     """Runs one episode of at most `num_steps` steps.
 
-    With a `clock` step i starts at start + i / control_hz. Deadlines are absolute, so one slow
-    step does not delay all the following ones. Without one it runs as fast as it can, which is
-    what a simulation wants: its time passes inside `robot.act`.
+    With a `clock` steps start at whole periods after the start. Deadlines are absolute, so one slow
+    step does not delay all the following ones; those that passed meanwhile are skipped and not
+    made up for, since steps back to back are a leap to an arm. Without a clock it runs as fast as
+    it can, which is what a simulation wants: its time passes inside `robot.act`.
 
     Args:
         robot: Whose joints move.
@@ -55,26 +59,31 @@ def run_episode(
         on_step: Listens to each step.
         is_over: Asked after each step; the episode ends when it says so.
         clock: Keeps real time; None for simulated time.
+        hz: Steps per second; None for the control rate of the robot's spec.
 
     Raises:
         ActionError: The agent decided on something outside the robot's limits.
     """
-    period = 1.0 / robot.spec.control_hz
+    period = 1.0 / (hz or robot.spec.control_hz)
     robot.reset()
     agent.reset()
     start = clock.now() if clock else 0.0
-    num_late, worst = 0, 0.0
+    num_late, worst, num_skipped = 0, 0.0, 0
     for step in range(num_steps):
         if clock is not None:
-            deadline = start + step * period
+            deadline = start + (step + num_skipped) * period
             lateness = clock.now() - deadline
             if lateness > 0 and step > 0:
                 num_late, worst = num_late + 1, max(worst, lateness)
+            if lateness > period:
+                missed = ceil(lateness / period)
+                num_skipped += missed
+                deadline += missed * period
             clock.sleep_until(deadline)
         observation = robot.observe()
         sent = robot.act(check_action(robot.spec, agent.decide(observation)))
         if on_step is not None:
             on_step(observation, sent)
         if is_over is not None and is_over():
-            return LoopReport(step + 1, num_late, worst)
-    return LoopReport(num_steps, num_late, worst)
+            return LoopReport(step + 1, num_late, worst, num_skipped)
+    return LoopReport(num_steps, num_late, worst, num_skipped)

@@ -28,6 +28,7 @@ def make_robot(
     spec: RobotSpec = SO101,
     randomization: Randomization | None = None,
     disturbance: Disturbance | None = None,
+    acting_hz: float | None = None,
 ) -> SimRobot:
     """Returns the SO-101 at the task called `task`; seeds count up from 0 when not given."""
     return SimRobot(
@@ -36,4 +37,5 @@ def make_robot(
         spec=spec,
         randomization=randomization,
         disturbance=disturbance,
+        acting_hz=acting_hz,
     )

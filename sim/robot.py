@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from math import floor
 
 import mujoco
 import numpy as np
@@ -34,6 +35,7 @@ class SimRobot:
         spec: RobotSpec = SO101,
         randomization: Randomization | None = None,
         disturbance: Disturbance | None = None,
+        acting_hz: float | None = None,
     ) -> None:
         """Builds the world; rendering starts with the first `observe`.
 
@@ -43,6 +45,11 @@ class SimRobot:
             spec: The SO-101, perhaps with other camera sizes.
             randomization: How much the world differs from episode to episode.
             disturbance: Somebody who nudges the arm now and then.
+            acting_hz: Actions per second; None for the control rate. Cameras go on taking a
+                picture per control period, which stays until the next one.
+
+        Raises:
+            SimError: Actions would come more rarely than pictures, or more often than physics goes.
         """
         self.task = task
         self.seed = -1
@@ -51,11 +58,15 @@ class SimRobot:
         self._spec = spec
         self._seeds: Iterator[int] = iter(seeds)
         self._substeps = round(1.0 / (spec.control_hz * self.model.opt.timestep))
+        self._acts_per_step = self._count_acts(acting_hz or spec.control_hz)
         self._randomizer = Randomizer(self.model, randomization or Randomization())
         self._disturbance = disturbance
         self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
-        self._solved_steps = 0
+        self._num_acts = 0  # of this episode
+        self._solved_acts = 0
         self._pending: list[NDArray[np.float64]] = []
+        self._images: dict[str, NDArray[np.uint8]] = {}  # of this control period
+        self._images_at = 0.0  # s
 
     @property
     def spec(self) -> RobotSpec:
@@ -81,13 +92,14 @@ class SimRobot:
         home = HOME + rng.uniform(-0.05, 0.05, 6)
         self.data.qpos[:6] = home
         self.data.ctrl[:] = home
-        self._pending = [home] * delay_steps
+        self._pending = [home] * round(delay_steps * self._acts_per_step)
         if self._disturbance is not None:
             self._disturbance.reset(rng)
         for _ in range(5 * self._substeps):  # let things settle on the table
             mujoco.mj_step(self.model, self.data)
         self.data.time = 0.0
-        self._solved_steps = 0
+        self._num_acts = self._solved_acts = 0
+        self._images = {}
 
     def positions(self) -> NDArray[np.float64]:
         """Joint positions (6,) [rad], the jaw as opening 0..1."""
@@ -96,36 +108,61 @@ class SimRobot:
         return q
 
     def observe(self) -> Observation:
-        """Reads joints and renders every camera of the spec."""
+        """Reads joints; renders every camera of the spec, once per control period."""
         velocity = np.array(self.data.qvel[:6])
         velocity[5] /= GRIPPER_OPEN - GRIPPER_CLOSED
         now = float(self.data.time)
-        images = {c.name: self.render(c.name, c.height, c.width) for c in self._spec.cameras}
+        if not self._images or self._is_picture_due(now):
+            cameras = self._spec.cameras
+            self._images = {c.name: self.render(c.name, c.height, c.width) for c in cameras}
+            self._images_at = now
         return Observation(
             time=now,
             proprioception=np.concatenate([self.positions(), velocity]).astype(np.float32),
-            images=images,
-            image_times=dict.fromkeys(images, now),
+            images=self._images,
+            image_times=dict.fromkeys(self._images, self._images_at),
         )
 
+    def _is_picture_due(self, now: float) -> bool:
+        if self._acts_per_step == 1:
+            return True  # at the control rate every look is a new one
+        # Half a step of physics of slack: times are sums.
+        due_at = self._images_at + self._substeps * self.model.opt.timestep
+        return now > due_at - 0.5 * self.model.opt.timestep
+
     def act(self, action: Action) -> Action:
-        """Holds `action` as servo targets for one control period."""
+        """Holds `action` as servo targets for one period of acting."""
         sent = check_action(self._spec, action)
         target = sent.astype(np.float64)
         target[5] = GRIPPER_CLOSED + target[5] * (GRIPPER_OPEN - GRIPPER_CLOSED)
         self._pending.append(target)
         self.data.ctrl[:] = self._pending.pop(0)
-        for _ in range(self._substeps):
+        before, self._num_acts = self._physics_steps(), self._num_acts + 1
+        for _ in range(self._physics_steps() - before):
             if self._disturbance is not None:
                 self.data.qfrc_applied[:5] = self._disturbance.torque(self.model.opt.timestep)
             mujoco.mj_step(self.model, self.data)
         solved = self.task.is_solved(self.model, self.data)
-        self._solved_steps = self._solved_steps + 1 if solved else 0
+        self._solved_acts = self._solved_acts + 1 if solved else 0
         return sent
+
+    def _physics_steps(self) -> int:
+        """Steps of physics that the acts of this episode stand for; whole ones, and none lost."""
+        return floor(self._num_acts * self._substeps / self._acts_per_step + 0.5)
+
+    def _count_acts(self, acting_hz: float) -> float:
+        """Returns how many actions come in one control period."""
+        if not 1 <= acting_hz / self._spec.control_hz <= self._substeps:
+            raise SimError(
+                f"a simulated {self._spec.name} acts {self._spec.control_hz:g} to "
+                f"{1 / self.model.opt.timestep:g} times per second, not {acting_hz:g}; "
+                "choose a rate between"
+            )
+        return acting_hz / self._spec.control_hz
 
     def succeeded(self) -> bool:
         """Physics says the task is done, and has said so for a fifth of a second."""
-        return self._solved_steps >= _REST_STEPS
+        return self._solved_acts >= _REST_STEPS * self._acts_per_step
 
     def render(
         self, camera: str, height: int, width: int, *, shadows: bool = False

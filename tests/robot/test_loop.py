@@ -105,13 +105,30 @@ def test_steps_begin_at_multiples_of_the_period(arm: FakeArm) -> None:
 
 def test_one_slow_step_does_not_delay_all_the_following(arm: FakeArm) -> None:
     _, looked = run_in_real_time(arm, [0.0, 2.75, 0.25, 0.25, 0.25, 0.25])
-    # Step 1 ends at 3.75; steps 2 and 3 follow at once, step 4 is back on its own deadline.
-    assert looked == pytest.approx([0, 1, 3.75, 4.0, 4.25, 5], abs=1e-6)
+    # Step 1 ends at 3.75: those due at 2 and 3 are skipped, the next ones keep their deadlines.
+    assert looked == pytest.approx([0, 1, 4, 5, 6, 7], abs=1e-6)
+
+
+def test_after_a_stall_no_two_steps_are_closer_than_a_period(arm: FakeArm) -> None:
+    _, looked = run_in_real_time(arm, [0.0, 7.3, 0.1, 3.6, 0.1, 0.1])
+    assert np.diff(looked).min() > 1 - 1e-6
+
+
+def test_skipped_deadlines_are_counted(arm: FakeArm) -> None:
+    report, _ = run_in_real_time(arm, [0.0, 2.75, 0.25, 0.25, 0.25, 0.25])
+    assert (report.num_steps, report.num_skipped) == (6, 2)
 
 
 def test_each_late_step_is_counted_once(arm: FakeArm) -> None:
-    report, _ = run_in_real_time(arm, [0.0, 2.75, 0.25, 0.25, 0.25, 0.25])
-    assert report.num_late == 3  # those at 3.75, 4.0 and 4.25, due at 2, 3 and 4
+    report, _ = run_in_real_time(arm, [0.0, 2.75, 0.25, 1.25, 0.25, 0.25])
+    assert report.num_late == 2  # at 4, that was due at 2; and at 6.25, that was due at 6
+
+
+def test_loop_may_tick_faster_than_the_control_rate(arm: FakeArm) -> None:
+    start = arm.clock.time
+    run_episode(arm, FakeAgent(arm), 4, clock=arm.clock, hz=4 * CONTROL_HZ)
+    looked = (np.array(arm.observed_at) - start) / PERIOD
+    assert looked == pytest.approx([0, 0.25, 0.5, 0.75], abs=1e-6)
 
 
 def test_worst_lateness_is_that_of_the_latest_step(arm: FakeArm) -> None:

@@ -158,6 +158,45 @@ def test_time_of_a_step_is_one_control_period() -> None:
     assert robot.observe().time - before == pytest.approx(1 / SO101.control_hz)
 
 
+def test_acting_at_the_control_rate_is_the_default_to_the_bit() -> None:
+    plain, _ = rollout(make_robot("pick_place", [7], randomization=EVERYTHING))
+    said, _ = rollout(make_robot("pick_place", [7], randomization=EVERYTHING, acting_hz=25.0))
+    assert plain == said
+
+
+def test_acting_faster_than_physics_divides_loses_no_time() -> None:
+    robot = make_robot("pick_place", [7], spec=BLIND, acting_hz=100.0)  # 2.5 steps of physics each
+    robot.reset()
+    times = []
+    for _ in range(8):
+        robot.act(np.array([0, -1, 1, 1, 0, 0.5], np.float32))
+        times.append(robot.observe().time)
+    assert times[3] == pytest.approx(1 / SO101.control_hz)
+    assert times[7] == pytest.approx(2 / SO101.control_hz)
+    assert np.diff(times).max() < 0.0125
+
+
+def test_pictures_stay_for_a_control_period_with_their_own_time() -> None:
+    robot = make_robot("pick_place", [7], acting_hz=100.0)
+    robot.reset()
+    image_times, pictures = [], []
+    for _ in range(9):
+        seen = robot.observe()
+        image_times.append(seen.image_times["front"])
+        pictures.append(seen.images["front"])
+        robot.act(np.array([0.5, -1, 1, 1, 0, 0.5], np.float32))
+    robot.close()
+    assert image_times == pytest.approx([0.0] * 4 + [0.04] * 4 + [0.08])
+    assert all(picture is pictures[0] for picture in pictures[:4])
+    assert not np.array_equal(pictures[4], pictures[3])
+
+
+@pytest.mark.parametrize("hz", [10.0, 300.0, float("nan")])
+def test_acting_slower_than_the_cameras_or_faster_than_physics_is_refused(hz: float) -> None:
+    with pytest.raises(SimError, match="acts 25 to 250 times per second"):
+        make_robot("pick_place", [7], spec=BLIND, acting_hz=hz)
+
+
 def test_arm_refuses_a_target_beyond_its_limits() -> None:
     robot = make_robot("pick_place", [7], spec=BLIND)
     robot.reset()
