@@ -38,8 +38,8 @@ def apply_edits(
                 check_value(edit.op, value, episode)
             except DatasetError as error:
                 raise DatasetError(
-                    f"edit {edit.id[:20]} does not fit its dataset: {error}; take it back by `demoloop "
-                    f"dataset undo DATA {edit.id[:20]}`"
+                    f"edit {edit.id[:20]} does not fit its dataset: {error}; take it back by "
+                    f"`demoloop dataset undo DATA {edit.id[:20]}`"
                 ) from error
             if edit.op == "drop":
                 dropped.add(uuid)

@@ -115,7 +115,7 @@ class RobotSpec:
         try:
             joints = tuple(JointSpec(**joint) for joint in value["joints"])
             cameras = tuple(CameraSpec(**camera) for camera in value["cameras"])
-            names: list[object] = [part.name for part in joints] + [it.name for it in cameras]
+            names = [joint.name for joint in joints] + [camera.name for camera in cameras]
             if not all(isinstance(name, str) for name in names):
                 raise TypeError("the name of a joint or a camera is no text")
             if not all(type(size) is int for it in cameras for size in (it.height, it.width)):
