@@ -121,9 +121,9 @@ def _record_on(folder: Path) -> None:
 
 
 def _read_checked(folder: Path) -> None:
-    from demoloop.datasets.viewer.checking import read_defects
+    from demoloop.datasets.check.find import recall
 
-    read_defects(folder / "check.json")
+    recall(folder / "check.json", "")
 
 
 def _read_bodies(folder: Path) -> None:

@@ -74,7 +74,7 @@ def find_defects(
     """
     place = remembered_path(dataset)
     stamp = _stamp(dataset)
-    if not again and (known := _recall(place, stamp)) is not None:
+    if not again and (known := recall(place, stamp)) is not None:
         return known
     count = len(dataset.episodes)
     # A collection shows episodes of several folders, each with a journal of its own.
@@ -100,6 +100,11 @@ def find_defects(
     result = tuple(sorted(defects, key=lambda d: (d.episode, d.first_step, d.kind)))
     _remember(place, stamp, result)
     return result
+
+
+def known_defects(dataset: Dataset) -> tuple[Defect, ...] | None:
+    """Returns what was found before in the same view of the same files; None when nothing was."""
+    return recall(remembered_path(dataset), _stamp(dataset))
 
 
 def remembered_path(dataset: Dataset) -> Path:
@@ -167,7 +172,8 @@ def _stamp(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
-def _recall(path: Path, stamp: str) -> tuple[Defect, ...] | None:
+def recall(path: Path, stamp: str) -> tuple[Defect, ...] | None:
+    """Returns the defects in a file of remembered ones; None when they are of other files."""
     try:
         known = msgspec.json.decode(path.read_bytes(), type=_Remembered)
     except (OSError, UnicodeDecodeError, RecursionError, msgspec.MsgspecError):

@@ -3,30 +3,11 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from demoloop.datasets.check import Defect, find_defects
+from demoloop.datasets.check import find_defects
 from demoloop.datasets.errors import DatasetError
 from demoloop.datasets.lerobot_read import Dataset
-
-
-@dataclass(frozen=True)
-class _Remembered:
-    """What the page needs of the file in which the check keeps its result."""
-
-    defects: tuple[Defect, ...]
-
-
-def read_defects(path: Path) -> tuple[Defect, ...] | None:
-    """Returns what an earlier check of the same view found; None when there was none."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=_Remembered).defects
-    except (OSError, UnicodeDecodeError, RecursionError, msgspec.MsgspecError):
-        return None
 
 
 class _Stopped(Exception):

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from demoloop.datasets import lerobot_layout as layout
-from demoloop.datasets.check import Defect, remembered_path
+from demoloop.datasets.check import known_defects, remembered_path
 from demoloop.datasets.collection import is_collection, read_sources
 from demoloop.datasets.edits import read_edits
 from demoloop.datasets.errors import DatasetError
 from demoloop.datasets.lerobot_files import EpisodeInfo
 from demoloop.datasets.lerobot_read import Dataset, open_dataset
 from demoloop.datasets.view import recorded_contents
-from demoloop.datasets.viewer.checking import read_defects
 from demoloop.datasets.viewer.curves import describe_steps
 from demoloop.datasets.viewer.overlay import describe_history
 
@@ -61,7 +60,7 @@ class Library:
     def describe(self) -> dict[str, Any]:
         """Returns what the page shows before an episode is chosen."""
         opened = self._open()
-        dataset, defects = opened.dataset, read_defects(opened.defects)
+        dataset, defects = opened.dataset, known_defects(opened.dataset)
         counts: dict[str, int] = {}
         for defect in defects or ():
             counts[defect.uuid] = counts.get(defect.uuid, 0) + 1
@@ -83,7 +82,7 @@ class Library:
     def describe_episode(self, uuid: str) -> dict[str, Any]:
         """Returns the curves, events and defects of one episode; raises DatasetError."""
         dataset, i = self.find(uuid)
-        defects: tuple[Defect, ...] = read_defects(self._open().defects) or ()
+        defects = known_defects(dataset) or ()
         return describe_steps(dataset, i) | {
             "uuid": uuid,
             "defects": [

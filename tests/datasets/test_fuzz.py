@@ -23,6 +23,7 @@ import pytest
 from demoloop.datasets import DatasetError, DatasetWriter, Episode, open_dataset
 from demoloop.datasets import lerobot_layout as layout
 from demoloop.datasets.cache_store import CacheStore, Segment
+from demoloop.datasets.check.find import recall
 from demoloop.datasets.collection import FILE as COLLECTION
 from demoloop.datasets.edits import edit_episodes
 from demoloop.datasets.framing import LogWriter, read_log
@@ -33,7 +34,6 @@ from demoloop.datasets.recorder import stage_episode
 from demoloop.datasets.staging import salvage
 from demoloop.datasets.step_log import read_steps
 from demoloop.datasets.view import merge
-from demoloop.datasets.viewer.checking import read_defects
 from demoloop.robot import RobotSpec
 from demoloop.robot.frame_reader import FrameReader
 from demoloop.robot.video import VideoError
@@ -321,4 +321,4 @@ def test_a_cache_forgets_a_view_that_is_damaged(tmp_path: Path, content: bytes) 
 def test_a_remembered_check_that_is_no_text_is_looked_for_again(tmp_path: Path) -> None:
     path = tmp_path / "check.json"
     path.write_bytes(b'{"defects": [{"episode": 0, "uuid": "\xed\xa0"}]}')
-    assert read_defects(path) is None
+    assert recall(path, "") is None

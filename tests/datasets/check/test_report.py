@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +14,7 @@ import pytest
 
 from demoloop.__main__ import main
 from demoloop.datasets import Dataset, Episode, open_dataset
-from demoloop.datasets.check import find_defects, remembered_path
+from demoloop.datasets.check import find_defects, known_defects, remembered_path
 from demoloop.datasets.check.report import write_report
 
 Make = Callable[..., Dataset]
@@ -118,3 +119,14 @@ def test_a_dataset_of_others_is_not_touched(
     assert "frozen camera" in {defect.kind for defect in find_defects(dataset)}
     assert sorted(root.rglob("*")) == before
     assert remembered_path(dataset).is_relative_to(tmp_path / "cache")
+
+
+def test_what_was_found_is_known_until_a_file_is_another(
+    make_dataset: Make, frozen: Episode
+) -> None:
+    dataset = make_dataset(frozen)
+    assert known_defects(dataset) is None
+    found = find_defects(dataset)
+    assert known_defects(dataset) == found != ()
+    os.utime(next((dataset.root / "videos").rglob("*.mp4")), ns=(1, 1))
+    assert known_defects(dataset) is None
