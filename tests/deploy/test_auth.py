@@ -80,6 +80,13 @@ class Peer:
                 return message.session
         raise AssertionError("no Welcome came")
 
+    def heard(self) -> list[Message]:
+        """Returns what has come since it was last asked."""
+        messages = []
+        while self.socket.poll(0):
+            messages.append(decode(self.socket.recv_multipart()))
+        return messages
+
     def close(self) -> None:
         self.context.destroy(linger=0)
 
@@ -219,11 +226,13 @@ def test_living_connection_of_a_revoked_key_reaches_nothing_more(
         eventually(lambda: len(still.seen) == 1)
         computers.box.revoke("lost")
         eventually(lambda: server.num_robots == 0)
+        peer.heard()
         for seq in range(1, 20):
             peer.say(Message(Hello(spec, spec.fingerprint())))
             peer.say(observation_message(observe(time=2.0), session, seq))
         for time in (7.0, 8.0):
             ask(server.endpoint, spec, observe(time=time), friend)
+        assert peer.heard() == []
         with pytest.raises(DeployError, match="does not trust this robot's key"):
             RemotePolicy(server.endpoint, spec, pin=Pin(lost)).connect()
         peer.close()
