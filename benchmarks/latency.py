@@ -38,18 +38,20 @@ class DelayedPolicy:
         self.now = 0.0  # s, on the robot's clock
         self._policy, self._delay_s = policy, delay_s
         self._under_way: deque[ActionChunk] = deque()
+        self._sent_at = 0.0  # s
 
     def send(self, observation: Observation) -> bool:
         """Answers at once, to be collected when the time has come."""
         if self._under_way:
             return False
+        self._sent_at = self.now
         self._under_way.append(self._policy.predict(observation))
         return True
 
     def collect(self, wait_s: float = 0.0) -> list[Arrival]:
         """Returns the chunk that has come by `now`."""
         # Half a substep of slack: times of the simulation are sums.
-        if not self._under_way or self.now + 0.002 < self._under_way[0].time + self._delay_s:
+        if not self._under_way or self.now + 0.002 < self._sent_at + self._delay_s:
             return []
         return [Arrival(self._under_way.popleft(), self._delay_s * 1e3, 0.0)]
 

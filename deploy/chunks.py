@@ -57,7 +57,8 @@ class ActionChunk:
         if not 0 <= at < len(self.actions) - 1:
             return np.zeros(self.actions.shape[1])
         before, after = self.actions[int(at)], self.actions[int(at) + 1]
-        return (after.astype(np.float64) - before) * control_hz
+        slope: NDArray[np.float64] = (after.astype(np.float64) - before) * control_hz
+        return slope
 
 
 class Predictor(Protocol):

@@ -19,6 +19,7 @@ from demoloop.robot import Action, RobotSpec
 State = Literal["waiting", "running", "holding"]
 Vector = NDArray[np.float64]
 
+NO_CHUNK = "no chunk yet"
 BLEND_S = 0.15
 """Over which a new chunk takes over from the one before."""
 START_BLEND_S = 0.25
@@ -127,7 +128,8 @@ class Motion:
     have an offset each, so a chunk that says what the last one said changes nothing.
 
     `state` is "waiting" before the first chunk, "running" while one is followed, "holding" once
-    there is none any more; `reason` says why it is not running.
+    there is none any more, until one comes or `wait` says that it will; `reason` says why it is not
+    running.
 
     Args:
         spec: Of the robot that moves. `control_hz` is the rate of a chunk's steps; ticks may come
@@ -162,8 +164,7 @@ class Motion:
     def reset(self) -> None:
         """Forgets everything: the next tick begins where the joints are then."""
         self.state: State = "waiting"
-        self.reason = "no chunk yet"
-        self.age_s = 0.0  # of the observation behind the newest chunk that is followed
+        self.reason = NO_CHUNK
         self._has_started = False
         self._chunks: tuple[ActionChunk, ...] = ()  # the oldest first
         self._news: list[ActionChunk] = []
@@ -174,12 +175,18 @@ class Motion:
         """Whether there is a chunk to follow."""
         return bool(self._chunks or self._news)
 
-    def offer(self, chunk: ActionChunk, now: float) -> bool:
+    def offer(self, chunk: ActionChunk, now: float, seen_at: float | None = None) -> bool:
         """Takes in a chunk that came by `now`; returns whether it will be followed.
 
         One that is too old, exhausted, or answers an earlier look than one before it is not.
+
+        Args:
+            chunk: What came.
+            now: s, on the clock of the chunk.
+            seen_at: When the robot looked, for a chunk that begins later than that.
         """
-        if now - chunk.time > self.max_age_s or chunk.is_exhausted(now, self.spec.control_hz):
+        age_s = now - (chunk.time if seen_at is None else seen_at)
+        if age_s > self.max_age_s or chunk.is_exhausted(now, self.spec.control_hz):
             self.num_stale += 1
             return False
         newest = [*self._chunks, *self._news][-1:]
@@ -193,6 +200,10 @@ class Motion:
         self._chunks, self._offsets = (), []
         self._news.clear()
         self.state, self.reason = "holding", reason
+
+    def wait(self, reason: str) -> None:
+        """Says that an arm which holds may expect a chunk again."""
+        self.state, self.reason = "waiting", reason
 
     def tick(self, now: float, positions: Action | Vector) -> Action:
         """Moves on to `now` [s, monotonic] and returns the action (action_dim,) to command.
@@ -219,21 +230,19 @@ class Motion:
         if len(valid) < len(self._chunks):
             self._hand_over(valid)
         self.state, self.reason = "running", ""
-        self.age_s = now - self._chunks[-1].time
         self._offsets = [o for o in self._offsets if now < o.start + o.duration.max()]
         target, velocity = self._reference(now)
         target = np.clip(target, self.limiter.low, self.limiter.high)
         return self.limiter.follow(target, velocity, now).astype(np.float32)
 
-    def expected(self, time: float) -> tuple[Vector, Vector]:
-        """Returns what will be commanded at `time`, not before the last tick, if no news comes.
+    def expected(self, time: float) -> Vector:
+        """Returns the position (action_dim,) at some time before or after, if no news comes.
 
-        A position (action_dim,) and a velocity, where the limits leave room for them.
+        The reference as it is known now, which the limits may keep the arm from.
         """
         if not self._chunks:
-            return self.limiter.position, np.zeros_like(self.limiter.position)
-        position, velocity = self._reference(time)
-        return np.clip(position, self.limiter.low, self.limiter.high), velocity
+            return self.limiter.position
+        return np.clip(self._reference(time)[0], self.limiter.low, self.limiter.high)
 
     def _hand_over(self, chunks: tuple[ActionChunk, ...]) -> None:
         """Follows `chunks` from the last tick on, beginning at what was commanded then."""

@@ -48,6 +48,8 @@ class EpisodeReport:
     num_steps: int
     num_late: int  # steps that began after their deadline
     worst_lateness_ms: float
+    num_skipped: int  # deadlines that passed without a step
+    refusals: tuple[str, ...]  # real-time means that the system did not grant
     timeline: tuple[Stretch, ...]
 
     @property

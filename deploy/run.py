@@ -9,15 +9,18 @@ from dataclasses import replace
 
 from demoloop.deploy.chunks import REPLAN_EVERY
 from demoloop.deploy.client import Arrival, RemotePolicy
+from demoloop.deploy.guard import guard_episode
 from demoloop.deploy.remote_agent import RemoteAgent
 from demoloop.deploy.report import EpisodeReport, Quantiles, RunReport, Stretch
-from demoloop.robot import Action, Observation, OnStep, Robot, WallClock, run_episode
+from demoloop.robot import Action, Observation, OnStep, Robot
+from demoloop.robot.realtime import RealtimeClock
 
 
-class ListeningClock(WallClock):
+class ListeningClock(RealtimeClock):
     """Real time whose slack is spent listening, so that a chunk is timed when it comes."""
 
     def __init__(self, agent: RemoteAgent) -> None:
+        super().__init__()
         self._agent = agent
 
     def sleep_until(self, deadline: float) -> None:
@@ -62,6 +65,7 @@ def run_remote(
     num_episodes: int,
     max_steps: int,
     replan_every: int = REPLAN_EVERY,
+    guard_hz: float | None = None,
     has_succeeded: Callable[[], bool] | None = None,
     stop: threading.Event | None = None,
     on_step: OnStep | None = None,
@@ -73,8 +77,9 @@ def run_remote(
         robot: Whose joints move.
         policy: The connection to the server.
         num_episodes: At most so many.
-        max_steps: Of one episode.
+        max_steps: Control periods of one episode.
         replan_every: Control periods from one question to the next.
+        guard_hz: Ticks per second; None for the control rate.
         has_succeeded: Ends an episode when it says so; None for a robot that cannot tell.
         stop: Ends the run after the present step once it is set.
         on_step: Listens to each step.
@@ -94,7 +99,9 @@ def run_remote(
     ages_ms: list[float] = []
     while len(episodes) < num_episodes and not stop.is_set():
         timeline = _Timeline(agent)
-        episode = _run_one(robot, agent, timeline, max_steps, has_succeeded, stop, on_step)
+        guard_hz = guard_hz or robot.spec.control_hz
+        seconds = max_steps / robot.spec.control_hz
+        episode = _run_one(robot, agent, timeline, seconds, guard_hz, has_succeeded, stop, on_step)
         episodes.append(episode)
         ages_ms += timeline.ages_ms
         if on_episode is not None:
@@ -120,7 +127,8 @@ def _run_one(
     robot: Robot,
     agent: RemoteAgent,
     timeline: _Timeline,
-    max_steps: int,
+    seconds: float,
+    guard_hz: float,
     has_succeeded: Callable[[], bool] | None,
     stop: threading.Event,
     on_step: OnStep | None,
@@ -134,12 +142,17 @@ def _run_one(
         return stop.is_set() or (has_succeeded is not None and has_succeeded())
 
     clock = ListeningClock(agent)
-    loop = run_episode(robot, agent, max_steps, listen, is_over=is_over, clock=clock)
+    report = guard_episode(
+        robot, agent, seconds, guard_hz=guard_hz, on_step=listen, is_over=is_over, clock=clock
+    )
+    loop = report.loop
     timeline.close()
     return EpisodeReport(
         success=None if has_succeeded is None else has_succeeded(),
         num_steps=loop.num_steps,
         num_late=loop.num_late,
         worst_lateness_ms=round(loop.worst_lateness_s * 1e3, 3),
+        num_skipped=loop.num_skipped,
+        refusals=report.refusals,
         timeline=tuple(timeline.stretches),
     )

@@ -128,7 +128,7 @@ class SimRobot:
             return True  # at the control rate every look is a new one
         # Half a step of physics of slack: times are sums.
         due_at = self._images_at + self._substeps * self.model.opt.timestep
-        return now > due_at - 0.5 * self.model.opt.timestep
+        return bool(now > due_at - 0.5 * self.model.opt.timestep)
 
     def act(self, action: Action) -> Action:
         """Holds `action` as servo targets for one period of acting."""
@@ -148,7 +148,7 @@ class SimRobot:
 
     def _physics_steps(self) -> int:
         """Steps of physics that the acts of this episode stand for; whole ones, and none lost."""
-        return floor(self._num_acts * self._substeps / self._acts_per_step + 0.5)
+        return int(floor(self._num_acts * self._substeps / self._acts_per_step + 0.5))
 
     def _count_acts(self, acting_hz: float) -> float:
         """Returns how many actions come in one control period."""

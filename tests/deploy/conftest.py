@@ -312,6 +312,27 @@ class Steps:
                 return target
             assert time.monotonic() < deadline, f"{self.agent.state}: {self.agent.reason}"
 
+    def until_still(self) -> Action:
+        """Steps until three targets are the same; returns them."""
+        return self._until(
+            lambda: (
+                len(self.targets) > 2
+                and all(np.array_equal(it, self.targets[-1]) for it in self.targets[-3:])
+            )
+        )
+
+    def until_near(self, where: Sequence[float], distance: float) -> Action:
+        """Steps until no joint is sent further from `where` than `distance`."""
+        return self._until(lambda: bool(np.abs(self.targets[-1] - where).max() < distance))
+
+    def _until(self, condition: Callable[[], bool]) -> Action:
+        deadline = time.monotonic() + 10.0
+        while True:
+            target = self.step()
+            if condition():
+                return target
+            assert time.monotonic() < deadline, f"{self.agent.state}: {self.agent.reason}"
+
 
 @pytest.fixture
 def make_steps(observe: Callable[..., Observation]) -> Callable[[RemoteAgent], Steps]:

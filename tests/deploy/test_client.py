@@ -6,18 +6,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import zmq
 from numpy.typing import NDArray
 
 from demoloop.deploy import ActionChunk
 from demoloop.deploy.client import Arrival, RemotePolicy
 from demoloop.deploy.remote_agent import RemoteAgent
-from demoloop.deploy.sockets import bind, make_socket
 from demoloop.deploy.translate import chunk_message
+from demoloop.deploy.transports import open_listener
 from demoloop.deploy.wire import (
     Body,
     Bye,
@@ -27,7 +27,6 @@ from demoloop.deploy.wire import (
     ObservationBody,
     Welcome,
     decode,
-    encode,
 )
 from demoloop.robot import Observation, RobotSpec
 
@@ -38,31 +37,36 @@ MakeSteps = Callable[[RemoteAgent], Any]
 class Liar:
     """A server that says exactly what a test tells it to."""
 
-    def __init__(self) -> None:
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._socket = make_socket(self._context, zmq.ROUTER)
-        self.endpoint = bind(self._socket, "tcp://127.0.0.1:*")
+    def __init__(self, endpoint: str) -> None:
+        self._channel = open_listener(endpoint, None)
+        self.endpoint = self._channel.endpoint
         self._to = b""
 
     def hear(self, kind: type[Body]) -> Message:
         """Returns the next message of a kind, past all others."""
-        while self._socket.poll(10_000):
-            self._to, *parts = self._socket.recv_multipart()
-            message = decode(parts)
+        deadline = time.monotonic() + 10.0
+        while time.monotonic() < deadline:
+            letter = self._channel.receive()
+            if letter is None:
+                self._channel.wait(0.02)
+                continue
+            self._to = letter.identity
+            message = decode(letter.parts)
             if isinstance(message.body, kind):
                 return message
         raise AssertionError(f"no {kind.__name__} came")
 
     def say(self, message: Message) -> None:
-        self._socket.send_multipart([self._to, *encode(message)])
+        assert self._channel.send(message, self._to)
 
     def close(self) -> None:
-        self._context.destroy(linger=0)
+        self._channel.close()
 
 
-@pytest.fixture
-def liar() -> Iterator[Liar]:
-    server = Liar()
+@pytest.fixture(params=["tcp", "unix"])
+def liar(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Liar]:
+    is_tcp = request.param == "tcp"
+    server = Liar("tcp://127.0.0.1:*" if is_tcp else f"unix://{tmp_path}/s.sock")
     yield server
     server.close()
 
@@ -175,7 +179,8 @@ def test_life_without_a_new_chunk_does_not_bring_the_old_one_back(
     steps.step()
     liar.say(answer(liar.hear(ObservationBody), long))
     steps.until("running")
-    held = steps.until("holding", "no sign of life")
+    steps.until("holding", "no sign of life")
+    held = steps.until_still()
     liar.say(Message(Heartbeat(progress=7), session=5))
     np.testing.assert_array_equal(steps.until("waiting"), held)
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from demoloop.deploy import ActionChunk, DeployError
 from demoloop.deploy.client import RemotePolicy
+from demoloop.deploy.motion import Motion
 from demoloop.deploy.remote_agent import RemoteAgent
 from demoloop.deploy.server import PolicyServer
 from demoloop.robot import Observation, RobotSpec
@@ -29,6 +30,7 @@ Eventually = Callable[[Callable[[], object]], None]
 PERIOD_S = 1 / 50
 BEFORE, AFTER = (0.1, 0.2, 0.3), (-0.5, 1.0, 0.6)
 SHORT_CHUNK = 0.35  # a tiny policy's chunk moves no joint further than this from where it began
+A_TICK = 0.05  # a joint at rest does not get further in one of these tests' ticks
 
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 
@@ -48,7 +50,8 @@ def test_robot_holds_when_its_server_dies_and_goes_on_with_a_new_one(
         steps.until("running")
         first.signal(death)
         first.process.wait(10)
-        held = steps.until("holding", "no sign of life")
+        steps.until("holding", "no sign of life")
+        held = steps.until_still()
         steps.positions = AFTER  # as if somebody had moved the arm meanwhile
         for _ in range(20):
             np.testing.assert_array_equal(steps.step(), held)
@@ -57,8 +60,9 @@ def test_robot_holds_when_its_server_dies_and_goes_on_with_a_new_one(
         resumed = steps.until("running")
         for target in steps.targets[:-1]:
             np.testing.assert_array_equal(target, held)
-        # The first new target belongs to where the arm is now, not to any chunk of before.
-        assert np.abs(resumed - AFTER).max() < SHORT_CHUNK
+        # It sets out from where it held, and gets to where the new chunks are.
+        assert np.abs(resumed - held).max() < A_TICK
+        steps.until_near(AFTER, SHORT_CHUNK)
 
 
 @needs_signals
@@ -70,13 +74,15 @@ def test_robot_holds_while_its_server_is_frozen_and_goes_on_after(
         steps = make_steps(RemoteAgent(policy))
         steps.until("running")
         server.signal(signal.SIGSTOP)
-        held = steps.until("holding", "no sign of life")
+        steps.until("holding", "no sign of life")
+        held = steps.until_still()
         steps.positions = AFTER
         for _ in range(100):  # long enough for several greetings to pile up
             np.testing.assert_array_equal(steps.step(), held)
         server.signal(signal.SIGCONT)
         resumed = steps.until("running")
-        assert np.abs(resumed - AFTER).max() < SHORT_CHUNK
+        assert np.abs(resumed - held).max() < A_TICK
+        steps.until_near(AFTER, SHORT_CHUNK)
 
 
 class Gated:
@@ -119,7 +125,7 @@ def test_stale_chunk_is_not_executed(
     serving: Serving, gated: Gated, spec: RobotSpec, observe: Observe, eventually: Eventually
 ) -> None:
     with serving(gated) as server, RemotePolicy(server.endpoint, spec) as policy:
-        agent = RemoteAgent(policy, silence_s=60.0, max_age_s=0.2)
+        agent = RemoteAgent(policy, silence_s=60.0, motion=Motion(spec, max_age_s=0.2))
         start = agent.decide(observe(time=10.0))
         eventually(lambda: gated.num_begun == 1)
         gated.gate.set()
@@ -135,7 +141,7 @@ def test_stale_chunk_is_not_executed(
             np.testing.assert_array_equal(target, start)
 
 
-def test_exhausted_chunk_is_held_at_its_end(
+def test_exhausted_chunk_ends_at_rest(
     serving: Serving, gated: Gated, spec: RobotSpec, make_steps: MakeSteps
 ) -> None:
     gated.gate.set()
@@ -143,7 +149,8 @@ def test_exhausted_chunk_is_held_at_its_end(
         steps = make_steps(RemoteAgent(policy, silence_s=60.0))
         steps.until("running")
         gated.gate.clear()
-        held = steps.until("holding", "the last chunk ran out")
+        steps.until("holding", "the last chunk ran out")
+        held = steps.until_still()
         steps.positions = AFTER
         np.testing.assert_array_equal(steps.step(), held)
 
@@ -185,7 +192,7 @@ def test_questions_are_replan_every_periods_apart(
     serving: Serving, still: Any, spec: RobotSpec, observe: Observe
 ) -> None:
     with serving(still) as server, RemotePolicy(server.endpoint, spec) as policy:
-        agent = RemoteAgent(policy, replan_every=4)
+        agent = RemoteAgent(policy, replan_every=4, silence_s=60.0)
         for step in range(60):
             agent.decide(observe(time=1 + step * PERIOD_S))
             agent.listen(time.monotonic() + 0.005)

@@ -36,15 +36,14 @@ def test_run_executes_what_the_policy_says(
         )  # fmt: skip
     episode = report.episodes[0]
     assert (report.policy, report.server, report.robot) == ("policy.onnx", server.endpoint, "tiny")
-    assert episode.num_steps == len(robot.sent)
+    assert episode.num_steps <= len(robot.sent)  # which then came to rest
     assert episode.timeline[-1].state == "running"
     assert report.num_chunks >= 5
-    # Each answer asks for 0.01 more than was seen, and nothing else moves the joints.
+    # Each answer asks all joints for 0.01 more than was seen, and nothing else moves them.
     np.testing.assert_allclose(robot.sent[0], [0.1, 0.2, 0.3], atol=1e-6)
     moved = np.diff(np.array(robot.sent), axis=0)
-    assert np.isclose(moved, 0, atol=1e-6).any()
-    assert np.isclose(moved, 0.01, atol=1e-6).any()
-    assert (np.isclose(moved, 0, atol=1e-6) | np.isclose(moved, 0.01, atol=1e-6)).all()
+    assert moved.min() > -1e-6
+    np.testing.assert_allclose(moved, moved[:, :1].repeat(3, axis=1), atol=1e-4)
 
 
 def test_timeline_is_gapless_and_as_long_as_the_episode(
@@ -108,10 +107,11 @@ def test_report_tells_of_a_server_that_died_and_came_back(
 def test_success_ends_the_episode_and_is_counted(
     serving: Serving, still: Any, robot: Any, spec: RobotSpec
 ) -> None:
+    steps: list[Any] = []
     with serving(still) as server, RemotePolicy(server.endpoint, spec) as policy:
         report = run_remote(
             robot, policy, num_episodes=3, max_steps=1000,
-            has_succeeded=lambda: len(robot.sent) % 5 == 0,
+            has_succeeded=lambda: len(steps) % 5 == 0, on_step=lambda *step: steps.append(step),
         )  # fmt: skip
     assert [episode.num_steps for episode in report.episodes] == [5, 5, 5]
     assert report.num_successes == 3

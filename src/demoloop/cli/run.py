@@ -16,11 +16,13 @@ from demoloop.deploy.auth import Pin
 from demoloop.deploy.chunks import REPLAN_EVERY
 from demoloop.deploy.client import RemotePolicy
 from demoloop.deploy.errors import DeployError
+from demoloop.deploy.guard import GUARD_HZ, check_guard_hz
 from demoloop.deploy.keys import KeyFolder
 from demoloop.deploy.report import EpisodeReport, RunReport
 from demoloop.deploy.run import run_remote
 from demoloop.deploy.sockets import check_endpoint
 from demoloop.robot import Action, Observation, Robot
+from demoloop.robot.arms.so101 import SO101
 
 if TYPE_CHECKING:
     from demoloop.sim.robot import SimRobot
@@ -46,6 +48,8 @@ class Options:
     """After which an episode ends; default is the task's own."""
     replan_every: int = REPLAN_EVERY
     """Control steps from one question to the server to the next, as in `demoloop evaluate`."""
+    guard_hz: float = GUARD_HZ
+    """Ticks per second of the loop that owns the robot; the policy keeps its own rate."""
     timeout_s: float = 10.0
     """How long to wait for the server to answer at all."""
     video: Path | None = None
@@ -119,6 +123,7 @@ def _run(options: Options, setup: _Setup, pin: Pin | None) -> RunReport:
             num_episodes=options.episodes,
             max_steps=setup.max_steps,
             replan_every=options.replan_every,
+            guard_hz=options.guard_hz,
             has_succeeded=setup.has_succeeded,
             stop=stop,
             on_step=setup.film,
@@ -146,7 +151,9 @@ def _simulated(options: Options) -> _Setup:
     os.environ.setdefault("LP_NUM_THREADS", "1")
     from demoloop.sim.make import make_robot  # here, since a robot on a table needs no simulator
 
-    robot = make_robot(options.task, range(options.seed, options.seed + options.episodes))
+    check_guard_hz(SO101, options.guard_hz)
+    seeds = range(options.seed, options.seed + options.episodes)
+    robot = make_robot(options.task, seeds, acting_hz=options.guard_hz)
     for camera in robot.spec.cameras:
         # The first picture takes 0.3 s: the loop would begin with late steps.
         robot.render(camera.name, camera.height, camera.width)
@@ -171,9 +178,13 @@ class _Film:
 
     robot: SimRobot
     steps: list[_Moment] = field(default_factory=list)
+    image_times: dict[str, float] = field(default_factory=dict)
 
     def __call__(self, observation: Observation, action: Action) -> None:
-        """Listens to one step."""
+        """Listens to one step; keeps one per picture."""
+        if dict(observation.image_times) == self.image_times:
+            return
+        self.image_times = dict(observation.image_times)
         data = self.robot.data
         placed = (data.mocap_pos.copy(), data.mocap_quat.copy())
         self.steps.append(_Moment(data.qpos.copy(), *placed, action))
