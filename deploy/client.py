@@ -252,6 +252,7 @@ class RemotePolicy:
             raise DeployError(f"{self.endpoint}: {fault.text}")
 
     def _take_chunk(self, message: Message, body: ChunkBody) -> Arrival | None:
+        self._up_to = max(self._up_to, body.up_to)
         asked = self._asked.get(message.ack_seq)
         if asked is None or to_nanoseconds(asked[0]) != message.time_ns:
             self.num_dropped += 1  # a duplicate, or the answer to another episode

@@ -201,6 +201,8 @@ class PolicyServer:
             return self._refuse(identity, 0, "busy", text)
         # Random, so that nothing meant for an earlier session or server fits this one.
         session = secrets.randbelow(2**32 - 1) + 1
+        # One that greets again and again must not pile up questions, each with a new credit.
+        self._questions = deque(q for q in self._questions if q.identity != identity)
         robot = _Robot(session, time.monotonic(), letter.user_id)
         self._robots[identity] = robot
         self._send(identity, Welcome(self._name, self._policy.spec.fingerprint(), robot.up_to))
@@ -230,18 +232,18 @@ class PolicyServer:
         question = answered.question
         robot = self._robots.get(question.identity)
         if robot is None or robot.session != question.message.session:
-            return
+            return None
         robot.is_waiting = False
         if answered.chunk is None:
             self._refuse(question.identity, robot.session, "bad_observation", answered.reason)
-        else:
-            robot.num_chunks += 1
-            self.num_answered += 1
-            reply = chunk_message(
-                answered.chunk, answered.inference_ms, question.message, robot.num_chunks
-            )
-            self._post(question.identity, reply)
-        self._grant(question.identity, robot)
+            return self._grant(question.identity, robot)
+        robot.num_chunks += 1
+        robot.up_to = robot.received + 1
+        self.num_answered += 1
+        reply = chunk_message(
+            answered.chunk, answered.inference_ms, question.message, robot.num_chunks, robot.up_to
+        )
+        return self._post(question.identity, reply)
 
     def _grant(self, identity: bytes, robot: _Robot) -> None:
         robot.up_to = robot.received + 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,9 @@ from demoloop.deploy.errors import WireError
 from demoloop.deploy.wire import Array, ChunkBody, Message, ObservationBody, frames_of
 from demoloop.robot import Observation, RobotSpec
 from demoloop.robot.interface import LIMIT_TOLERANCE
+
+_BYTE: np.dtype[Any] = np.dtype(np.uint8)
+_FLOAT: np.dtype[Any] = np.dtype(np.float32)
 
 
 def to_nanoseconds(time: float) -> int:
@@ -30,14 +35,17 @@ def observation_message(observation: Observation, session: int, seq: int) -> Mes
 
 def observation_of(message: Message, spec: RobotSpec) -> Observation:
     """Unwraps one look; raises WireError when it is not what `spec`'s robot sees."""
-    shapes: dict[str, tuple[tuple[int, ...], str]] = {
-        f"image.{camera.name}": ((camera.height, camera.width, 3), "uint8")
-        for camera in spec.cameras
-    }
-    shapes["proprioception"] = ((len(spec.proprioception_names),), "float32")
-    got = {name: (array.shape, str(array.dtype)) for name, array in message.arrays.items()}
-    if got != shapes:
-        raise WireError(f"{spec.name} sends frames {shapes}, got {got}")
+    arrays = message.arrays
+    shape: tuple[int, ...] = (len(spec.proprioception_names),)
+    is_sound = len(arrays) == 1 + len(spec.cameras) and _is(
+        arrays.get("proprioception"), shape, _FLOAT
+    )
+    for camera in spec.cameras:
+        shape = (camera.height, camera.width, 3)
+        is_sound = is_sound and _is(arrays.get(f"image.{camera.name}"), shape, _BYTE)
+    if not is_sound:
+        got = {name: (array.shape, str(array.dtype)) for name, array in arrays.items()}
+        raise WireError(f"{spec.name} sends frames {_frames_of(spec)}, got {got}")
     body = message.body
     assert isinstance(body, ObservationBody)
     if set(body.image_times) != set(spec.camera_names):
@@ -50,10 +58,12 @@ def observation_of(message: Message, spec: RobotSpec) -> Observation:
     return Observation(message.time_ns * 1e-9, proprioception, images, body.image_times)
 
 
-def chunk_message(chunk: ActionChunk, inference_ms: float, question: Message, seq: int) -> Message:
-    """Wraps the answer to the observation in `question`."""
+def chunk_message(
+    chunk: ActionChunk, inference_ms: float, question: Message, seq: int, up_to: int = 0
+) -> Message:
+    """Wraps the answer to the observation in `question`; `up_to` is the robot's new credit."""
     arrays: dict[str, Array] = {"actions": np.asarray(chunk.actions, np.float32)}
-    body = ChunkBody(frames_of(arrays), inference_ms)
+    body = ChunkBody(frames_of(arrays), inference_ms, up_to)
     return Message(body, question.session, seq, question.seq, question.time_ns, arrays)
 
 
@@ -64,11 +74,23 @@ def chunk_of(message: Message, spec: RobotSpec, time: float) -> ActionChunk:
         shape = None if actions is None else actions.shape
         raise WireError(f"a chunk for {spec.name} is (horizon, {spec.action_dim}), got {shape}")
     low, high = spec.low - LIMIT_TOLERANCE, spec.high + LIMIT_TOLERANCE
-    outside = ~((actions >= low) & (actions <= high))
-    if outside.any():
-        step, joint = np.argwhere(outside)[0]
+    inside = (actions >= low) & (actions <= high)
+    if not inside.all():
+        step, joint = np.argwhere(~inside)[0]
         raise WireError(
             f"step {step} of a chunk moves {spec.joints[joint].name} to "
             f"{actions[step, joint]:.4f}, outside [{spec.low[joint]:.4f}, {spec.high[joint]:.4f}]"
         )
-    return ActionChunk(np.clip(actions, spec.low, spec.high).astype(np.float32), time)
+    return ActionChunk(actions.clip(spec.low, spec.high), time)
+
+
+def _is(array: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    return array is not None and array.shape == shape and array.dtype == dtype
+
+
+def _frames_of(spec: RobotSpec) -> dict[str, tuple[tuple[int, ...], str]]:
+    frames: dict[str, tuple[tuple[int, ...], str]] = {
+        f"image.{camera.name}": ((camera.height, camera.width, 3), "uint8")
+        for camera in spec.cameras
+    }
+    return {**frames, "proprioception": ((len(spec.proprioception_names),), "float32")}

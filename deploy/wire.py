@@ -87,6 +87,7 @@ class ChunkBody(msgspec.Struct, frozen=True):
 
     frames: Frames
     inference_ms: Annotated[float, Meta(ge=0, le=1e9)]
+    up_to: Count = 0  # as in Welcome, so that no Credit need follow
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
