@@ -73,15 +73,15 @@ def chunk_of(message: Message, spec: RobotSpec, time: float) -> ActionChunk:
     if actions is None or actions.ndim != 2 or actions.shape[1] != spec.action_dim:
         shape = None if actions is None else actions.shape
         raise WireError(f"a chunk for {spec.name} is (horizon, {spec.action_dim}), got {shape}")
-    low, high = spec.low - LIMIT_TOLERANCE, spec.high + LIMIT_TOLERANCE
-    inside = (actions >= low) & (actions <= high)
-    if not inside.all():
-        step, joint = np.argwhere(~inside)[0]
+    clipped = actions.clip(spec.low, spec.high)
+    beyond = np.abs(actions - clipped)
+    if not beyond.max() <= LIMIT_TOLERANCE:  # also catches nan
+        step, joint = np.argwhere(~(beyond <= LIMIT_TOLERANCE))[0]
         raise WireError(
             f"step {step} of a chunk moves {spec.joints[joint].name} to "
             f"{actions[step, joint]:.4f}, outside [{spec.low[joint]:.4f}, {spec.high[joint]:.4f}]"
         )
-    return ActionChunk(actions.clip(spec.low, spec.high), time)
+    return ActionChunk(clipped, time)
 
 
 def _is(array: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
