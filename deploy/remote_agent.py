@@ -184,7 +184,11 @@ class RemoteAgent:
         then, expected = now + latency_s, self.motion.expected
         moved = expected(then) - expected(now)
         velocity = (expected(then + _SLOPE_S) - expected(then - _SLOPE_S)) / (2 * _SLOPE_S)
-        joints = observation.proprioception[: spec.action_dim] + moved
+        # A gripper is left as it is: whether it holds something is seen, and cannot be foreseen.
+        is_foreseen = [joint.unit != "opening" for joint in spec.joints]
+        seen, dim = observation.proprioception, spec.action_dim
+        joints = np.where(is_foreseen, seen[:dim] + moved, seen[:dim])
+        velocity = np.where(is_foreseen, velocity, seen[dim:])
         foreseen = np.concatenate([joints, velocity]).astype(np.float32)
         return replace(observation, time=observation.time + latency_s, proprioception=foreseen)
 

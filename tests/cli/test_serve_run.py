@@ -92,7 +92,7 @@ def test_two_processes_run_an_episode_film_it_and_report(
     assert done.returncode == 0, done.stderr
     said = json.loads(report.read_text())
     assert (said["task"], said["seeds"], said["policy"]) == ("pick_place", [3, 4], "policy.onnx")
-    assert [episode["num_steps"] for episode in said["episodes"]] == [30, 30]
+    assert [episode["num_steps"] for episode in said["episodes"]] == [120, 120]
     assert said["num_chunks"] == said["round_trip_ms"]["count"] >= 1
     assert "running" in {stretch["state"] for stretch in said["episodes"][1]["timeline"]}
     assert len(list(read_frames(film))) == 30  # every second step

@@ -84,14 +84,21 @@ def test_late_answers_are_asked_for_with_the_joints_as_they_will_be(spec: RobotS
         assert seen.time == pytest.approx(at + 0.16, abs=0.011)  # a tick
         # They will be where the last tick before that moment sends them.
         then = sent[round(seen.time * 100) - 1]
-        np.testing.assert_allclose(seen.proprioception[:3], then, atol=0.005)
+        np.testing.assert_allclose(seen.proprioception[:2], then[:2], atol=0.005)
+
+
+def test_a_gripper_is_not_foreseen(spec: RobotSpec) -> None:
+    line = LateLine(spec, 0.16)
+    sent = run(RemoteAgent(line, servo_lag_s=0.0), line, 3.0, 100.0)
+    for at, seen in line.asked[4:-1]:
+        assert seen.proprioception[2] == sent[round(at * 100) - 1][2]
 
 
 def test_late_answers_slow_no_motion_down(spec: RobotSpec) -> None:
     line = LateLine(spec, 0.16)
     sent = np.array(run(RemoteAgent(line, servo_lag_s=0.0), line, 3.0, 100.0))
     speed = (sent[-1] - sent[100]) / 1.99  # rad/s, after the start
-    np.testing.assert_allclose(speed, SPEED, rtol=0.1)
+    np.testing.assert_allclose(speed[:2], SPEED, rtol=0.1)
 
 
 def test_age_is_that_of_the_look_and_not_of_the_moment_foreseen(spec: RobotSpec) -> None:
