@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from demoloop.deploy.chunks import ActionChunk
 from demoloop.deploy.errors import PolicyError
 from demoloop.deploy.fit import check_fit
+from demoloop.deploy.graph import check_graph_asks
 from demoloop.robot import Observation, RobotSpec
 from demoloop.robot.card import CardError, PolicyCard, probe_input, verify_seal
+
+MAX_FILE_BYTES = 512 << 20  # an ACT of 15 M parameters has 60 MB
 
 
 class OnnxPolicy:
@@ -45,6 +48,12 @@ class OnnxPolicy:
                 card, or answers the parity probe differently on this machine.
         """
         try:
+            size = Path(path).stat().st_size
+            if size > MAX_FILE_BYTES:
+                raise PolicyError(
+                    f"{path} has {size} bytes, a policy has at most {MAX_FILE_BYTES}; "
+                    "name the file that `demoloop export` wrote"
+                )
             data = Path(path).read_bytes()
         except OSError as error:
             raise PolicyError(
@@ -52,6 +61,7 @@ class OnnxPolicy:
             ) from error
         try:
             card = verify_seal(data)
+            check_graph_asks(data, f"the policy {path}")
         except CardError as error:
             raise PolicyError(f"{path}: {error}") from error
         if spec is not None:

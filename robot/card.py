@@ -28,6 +28,7 @@ UNSEALED = "0" * 64  # what `sha256` holds while the file is hashed
 _METADATA_FIELD = 14  # ModelProto.metadata_props, onnx.proto3
 _SEAL_AT_THE_END = re.compile(rb',"sha256":"([0-9a-f]{64})"}\Z')
 _MAX_CARD_BYTES = 4 << 20
+_MAX_FIELDS = 1_000_000  # of one message: a policy has some thousands
 _BLOCK = 8  # px, side of a block of one colour in the probe's images
 
 Buffer = bytes | memoryview
@@ -197,10 +198,10 @@ def _seal_position(data: memoryview) -> int:
 def _find_card(data: memoryview) -> tuple[int, int]:
     """Returns where the card's JSON starts and ends in the bytes of an ONNX file."""
     found = []
-    for number, start, end in _fields(data, 0, len(data)):
-        if number == _METADATA_FIELD:
+    for number, start, end in fields(data, 0, len(data)):
+        if number == _METADATA_FIELD and end is not None:
             # StringStringEntryProto: 1 is the key, 2 the value.
-            entry = {field: (a, b) for field, a, b in _fields(data, start, end)}
+            entry = {field: (a, b) for field, a, b in fields(data, start, end) if b is not None}
             a, b = entry.get(1, (0, 0))
             if data[a:b] == CARD_KEY.encode():
                 found.append(entry.get(2, (0, 0)))
@@ -213,14 +214,22 @@ def _find_card(data: memoryview) -> tuple[int, int]:
     return start, end
 
 
-def _fields(data: memoryview, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Yields (number, start, end) of each length-delimited field of a protobuf message."""
-    at = start
+def fields(data: memoryview, start: int, end: int) -> Iterator[tuple[int, int, int | None]]:
+    """Yields each field of a protobuf message.
+
+    (number, start, end) of a length-delimited one, (number, value, None) of a varint; the fixed
+    32 and 64 bits are passed over. Raises CardError when it is not protobuf, or cut short.
+    """
+    at, count = start, 0
     while at < end:
+        count += 1
+        if count > _MAX_FIELDS:
+            raise CardError(f"not a policy: more than {_MAX_FIELDS} fields in one message")
         tag, at = _varint(data, at, end)
         wire = tag & 7
         if wire == 0:
-            _, at = _varint(data, at, end)
+            value, at = _varint(data, at, end)
+            yield tag >> 3, value, None
         elif wire in (1, 5):
             at += 8 if wire == 1 else 4
         elif wire == 2:
