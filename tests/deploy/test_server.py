@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
-from demoloop.deploy import ActionChunk, DeployError, PolicyError, Predictor
+from demoloop.deploy import ActionChunk, DeployError
 from demoloop.deploy.client import RemotePolicy
 from demoloop.deploy.server import MAX_ROBOTS, PolicyServer
 from demoloop.deploy.translate import observation_message
@@ -255,43 +255,6 @@ def test_server_that_ends_says_goodbye(
     assert peer.hear(Bye)[0].session == session
 
 
-class Failing:
-    """Fails on every second question."""
-
-    def __init__(self, spec: RobotSpec, error: Exception) -> None:
-        self.spec = spec
-        self._error = error
-        self._count = 0
-
-    def predict(self, observation: Observation) -> ActionChunk:
-        self._count += 1
-        if self._count % 2:
-            raise self._error
-        return ActionChunk(np.zeros((6, 3), np.float32), observation.time)
-
-
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        (PolicyError("camera wrist is dark"), "camera wrist is dark"),
-        (ZeroDivisionError("secret"), "the policy failed; see the server's log"),
-    ],
-)
-def test_failed_inference_is_told_and_the_next_question_answered(
-    serving: Serving,
-    spec: RobotSpec,
-    observe: Callable[..., Observation],
-    error: Exception,
-    message: str,
-) -> None:
-    policy: Predictor = Failing(spec, error)
-    with serving(policy) as server, RemotePolicy(server.endpoint, spec) as remote:
-        for time in (1.0, 2.0):
-            with pytest.raises(DeployError, match=message):
-                remote.predict(observe(time=time))
-            assert remote.predict(observe(time=time + 0.5)).time == time + 0.5
-
-
 def test_robots_do_not_hear_each_others_answers(
     serving: Serving, still: Any, spec: RobotSpec, observe: Callable[..., Observation]
 ) -> None:
@@ -312,3 +275,53 @@ def test_robots_do_not_hear_each_others_answers(
             thread.join()
         assert answers == [{0.11}, {0.21}, {0.31}]
         assert [robot.num_dropped for robot in robots] == [0, 0, 0]
+
+
+class Slow:
+    """Answers nothing until it is let go, and counts its questions."""
+
+    def __init__(self, spec: RobotSpec) -> None:
+        self.spec = spec
+        self.go_on = threading.Event()
+        self.num_asked = 0
+
+    def predict(self, observation: Observation) -> ActionChunk:
+        self.num_asked += 1
+        self.go_on.wait(20)
+        return ActionChunk(np.zeros((6, 3), np.float32), observation.time)
+
+
+def test_who_greets_again_and_again_piles_up_no_questions(
+    serving: Serving,
+    spec: RobotSpec,
+    observe: Callable[..., Observation],
+    connect: Callable[[PolicyServer], Peer],
+) -> None:
+    policy = Slow(spec)
+    with serving(policy) as server:
+        peer = connect(server)
+        for _ in range(10):
+            peer.say(observation_message(observe(), peer.greet(spec), seq=1))
+        policy.go_on.set()
+        peer.hear(ChunkBody)
+        assert num_chunks(peer.heard_before_a_heartbeat()) == 0
+    assert policy.num_asked == 2  # the one it had begun, and the last
+
+
+def test_heartbeats_go_on_while_the_policy_answers_and_say_that_it_does_not_get_on(
+    serving: Serving,
+    spec: RobotSpec,
+    observe: Callable[..., Observation],
+    connect: Callable[[PolicyServer], Peer],
+) -> None:
+    policy = Slow(spec)
+    with serving(policy) as server:
+        peer = connect(server)
+        peer.say(observation_message(observe(), peer.greet(spec), seq=1))
+        while policy.num_asked == 0:
+            peer.hear(Heartbeat)
+        peer.hear(Heartbeat)
+        assert len({peer.hear(Heartbeat)[1].progress for _ in range(3)}) == 1
+        policy.go_on.set()
+        peer.hear(ChunkBody)
+        assert len({peer.hear(Heartbeat)[1].progress for _ in range(3)}) == 3
