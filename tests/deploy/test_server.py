@@ -305,7 +305,7 @@ def test_who_greets_again_and_again_piles_up_no_questions(
         policy.go_on.set()
         peer.hear(ChunkBody)
         assert num_chunks(peer.heard_before_a_heartbeat()) == 0
-    assert policy.num_asked == 2  # the one it had begun, and the last
+    assert policy.num_asked <= 2  # the one it may have begun, and the last
 
 
 def test_heartbeats_go_on_while_the_policy_answers_and_say_that_it_does_not_get_on(
