@@ -57,7 +57,7 @@ class SimRobot:
         self.data = mujoco.MjData(self.model)
         self._spec = spec
         self._seeds: Iterator[int] = iter(seeds)
-        self._substeps = round(1.0 / (spec.control_hz * self.model.opt.timestep))
+        self._substeps: int = round(1.0 / (spec.control_hz * self.model.opt.timestep))
         self._acts_per_step = self._count_acts(acting_hz or spec.control_hz)
         self._randomizer = Randomizer(self.model, randomization or Randomization())
         self._disturbance = disturbance
@@ -148,7 +148,7 @@ class SimRobot:
 
     def _physics_steps(self) -> int:
         """Steps of physics that the acts of this episode stand for; whole ones, and none lost."""
-        return int(floor(self._num_acts * self._substeps / self._acts_per_step + 0.5))
+        return floor(self._num_acts * self._substeps / self._acts_per_step + 0.5)
 
     def _count_acts(self, acting_hz: float) -> float:
         """Returns how many actions come in one control period."""
