@@ -82,6 +82,16 @@ class RemotePolicy:
         return self._session != 0 and time.monotonic() - self._heard_at < _DEAF_S
 
     @property
+    def session(self) -> int:
+        """The server's number for this connection; 0 without a welcome."""
+        return self._session
+
+    @property
+    def credit(self) -> int:
+        """How many observations the server has room for at this moment."""
+        return max(0, self._up_to - self._sent) if self._session else 0
+
+    @property
     def silence_s(self) -> float:
         """How long the server's inference loop has shown no sign of life."""
         return time.monotonic() - self._progress_at

@@ -61,6 +61,17 @@ class EpisodeReport:
         """How long the agent was in `state`."""
         return sum(s.end_s - s.start_s for s in self.timeline if s.state == state)
 
+    def brief(self) -> dict[str, bool | int | float | None]:
+        """Returns what a line of the log says of it."""
+        return {
+            "success": self.success,
+            "seconds": round(self.seconds, 3),
+            "steps": self.num_steps,
+            "late": self.num_late,
+            "skipped": self.num_skipped,
+            "worst_lateness_ms": self.worst_lateness_ms,
+        }
+
     def summary(self) -> str:
         """One line for a person."""
         outcome = {True: "success", False: "no success", None: "ended"}[self.success]

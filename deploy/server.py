@@ -13,9 +13,11 @@ from types import TracebackType
 from demoloop.deploy.channel import Letter
 from demoloop.deploy.chunks import Predictor
 from demoloop.deploy.errors import DeployError, PolicyError, WireError
+from demoloop.deploy.events import OnEvent, ignore
 from demoloop.deploy.fit import check_fit
 from demoloop.deploy.inference import Answer, Question, answer
 from demoloop.deploy.keys import KeyFolder
+from demoloop.deploy.metrics import LATENCY_BOUNDS_S, Histogram
 from demoloop.deploy.sockets import HEARTBEAT_S
 from demoloop.deploy.translate import chunk_message, observation_of
 from demoloop.deploy.transports import open_listener
@@ -70,9 +72,13 @@ class PolicyServer:
         endpoint: str,
         name: str = "policy",
         keys: KeyFolder | None = None,
+        on_event: OnEvent = ignore,
     ) -> None:
+        """Binds nothing yet; `on_event` hears of robots that come and go, and of refusals."""
         self.endpoint = endpoint
         self.num_answered = 0
+        self.inference = Histogram(LATENCY_BOUNDS_S)  # of each answer [s]
+        self._on_event = on_event
         self._policy = policy
         self._name = name[:200]
         self._robots: dict[bytes, _Robot] = {}
@@ -107,6 +113,11 @@ class PolicyServer:
     def num_robots(self) -> int:
         """How many robots have a session."""
         return len(self._robots)
+
+    @property
+    def turns(self) -> int:
+        """How far the inference loop has come."""
+        return self._progress
 
     def serve(self, stop: threading.Event, on_beat: Callable[[], None] | None = None) -> None:
         """Answers until `stop` is set; calls `on_beat` with each heartbeat."""
@@ -183,7 +194,7 @@ class PolicyServer:
         elif isinstance(body, Heartbeat):
             self._notice_loss(identity, robot, message.seq)
         elif isinstance(body, Bye):
-            del self._robots[identity]
+            self._part(identity, "said goodbye")
         return None
 
     def _greet(self, letter: Letter, hello: Hello) -> None:
@@ -205,6 +216,7 @@ class PolicyServer:
         self._questions = deque(q for q in self._questions if q.identity != identity)
         robot = _Robot(session, time.monotonic(), letter.user_id)
         self._robots[identity] = robot
+        self._on_event("welcomed", session, robot=hello.spec.name, key=letter.user_id[:16])
         self._send(identity, Welcome(self._name, self._policy.spec.fingerprint(), robot.up_to))
         return None
 
@@ -240,6 +252,7 @@ class PolicyServer:
         robot.num_chunks += 1
         robot.up_to = robot.received + 1
         self.num_answered += 1
+        self.inference.add(answered.inference_ms / 1e3)
         reply = chunk_message(
             answered.chunk, answered.inference_ms, question.message, robot.num_chunks, robot.up_to
         )
@@ -253,13 +266,14 @@ class PolicyServer:
         for identity, robot in list(self._robots.items()):
             if not self._channel.allows(robot.user_id):
                 self._refuse(identity, robot.session, "not_trusted", "this robot's key was revoked")
-                del self._robots[identity]
+                self._part(identity, "its key was revoked")
             elif time.monotonic() - robot.heard_at > _FORGET_S:
-                del self._robots[identity]
+                self._part(identity, f"silent for {_FORGET_S:g} s")
             else:
                 self._send(identity, Heartbeat(self._progress, robot.up_to))
 
     def _refuse(self, identity: bytes, session: int, code: FaultCode, text: str) -> None:
+        self._on_event("refused", session, code=code, reason=text)
         fault = Fault(code, text[:1000])
         self._post(identity, Message(fault, session, time_ns=time.monotonic_ns()))
 
@@ -271,5 +285,10 @@ class PolicyServer:
     def _post(self, identity: bytes, message: Message) -> None:
         try:
             self._channel.send(message, identity)
-        except DeployError:  # it has gone without a Bye, or there is no memory to tell it
-            self._robots.pop(identity, None)
+        except DeployError as error:  # it has gone without a Bye, or there is no memory to tell it
+            self._part(identity, str(error))
+
+    def _part(self, identity: bytes, reason: str) -> None:
+        robot = self._robots.pop(identity, None)
+        if robot is not None:
+            self._on_event("left", robot.session, reason=reason, chunks=robot.num_chunks)

@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from demoloop.cli.live import Live
 from demoloop.cli.stopping import stop_on_signals
+from demoloop.cli.watch import logged, measured, warned
 from demoloop.deploy.auth import Pin
 from demoloop.deploy.chunks import REPLAN_EVERY
 from demoloop.deploy.client import RemotePolicy
 from demoloop.deploy.errors import DeployError
 from demoloop.deploy.guard import GUARD_HZ, check_guard_hz
 from demoloop.deploy.keys import KeyFolder
+from demoloop.deploy.metrics_server import parse_address
 from demoloop.deploy.report import EpisodeReport, RunReport
 from demoloop.deploy.run import run_remote
 from demoloop.deploy.sockets import check_endpoint
+from demoloop.deploy.vitals import Vitals
 from demoloop.robot import Action, Observation, Robot
 from demoloop.robot.arms.so101 import SO101
 
@@ -56,6 +60,10 @@ class Options:
     """MP4 file to write, rendered when the run is over so that it makes no step late."""
     report: Path | None = None
     """JSON file to write: states, lateness, latency."""
+    log: Path | None = None
+    """File to append to, a JSON object a line: every change of state, every fault."""
+    metrics: str | None = None
+    """HOST:PORT on loopback where Prometheus may ask, such as 127.0.0.1:9100."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +108,9 @@ def _check(options: Options) -> None:
     if options.server_key is not None and options.keys is None:
         raise DeployError("--server-key names a key in a folder; say --keys FOLDER too")
     check_endpoint(options.server, "--server", has_keys=options.keys is not None)
-    for path in (options.video, options.report):
+    if options.metrics is not None:
+        parse_address(options.metrics)
+    for path in (options.video, options.report, options.log):
         if path is not None and path.is_dir():
             raise DeployError(f"{path} is a folder; name the file to write")
 
@@ -108,13 +118,25 @@ def _check(options: Options) -> None:
 def _run(options: Options, setup: _Setup, pin: Pin | None) -> RunReport:
     spec = setup.robot.spec
     connection = RemotePolicy(options.server, spec, options.timeout_s, pin)
-    with connection as policy, stop_on_signals() as stop:
-        print(f"{spec.name} at {spec.control_hz:g} Hz with {policy.policy} of {policy.endpoint}")
+    vitals = Vitals(connection, options.guard_hz, options.episodes)
+    live = Live(vitals)
+    with (
+        warned(live.warn),
+        logged(options.log, "run") as note,
+        measured(options.metrics, vitals.metrics) as url,
+        connection as policy,
+        stop_on_signals() as stop,
+        live,
+    ):
+        live.say(f"{spec.name} at {spec.control_hz:g} Hz with {policy.policy} of {policy.endpoint}")
+        if url:
+            live.say(f"metrics: {url}")
+        note("connected", policy.session, policy=policy.policy, endpoint=policy.endpoint)
         number = 0
 
         def show(episode: EpisodeReport) -> None:
             nonlocal number
-            print(f"{options.task}, seed {options.seed + number}: {episode.summary()}", flush=True)
+            live.say(f"{options.task}, seed {options.seed + number}: {episode.summary()}")
             number += 1
 
         return run_remote(
@@ -128,6 +150,8 @@ def _run(options: Options, setup: _Setup, pin: Pin | None) -> RunReport:
             stop=stop,
             on_step=setup.film,
             on_episode=show,
+            on_event=note,
+            vitals=vitals,
         )
 
 

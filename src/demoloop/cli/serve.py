@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,13 @@ from pathlib import Path
 import tyro
 
 from demoloop.cli.stopping import stop_on_signals
+from demoloop.cli.watch import logged, measured, warned
 from demoloop.deploy.errors import DeployError
 from demoloop.deploy.keys import KeyFolder
+from demoloop.deploy.metrics_server import parse_address
 from demoloop.deploy.onnx_policy import OnnxPolicy
 from demoloop.deploy.server import PolicyServer
+from demoloop.deploy.server_metrics import Events, server_metrics
 from demoloop.deploy.sockets import check_endpoint
 
 _STATUS_EVERY_S = 10.0
@@ -30,6 +34,10 @@ class Options:
     """Folder of `demoloop keys`: let in who is trusted there as policy, and nobody else."""
     threads: int = 1
     """CPU threads of one inference."""
+    log: Path | None = None
+    """File to append to, a JSON object a line: robots that come and go, refusals, faults."""
+    metrics: str | None = None
+    """HOST:PORT on loopback where Prometheus may ask, such as 127.0.0.1:9100."""
 
 
 def main(options: Options) -> int:
@@ -37,15 +45,29 @@ def main(options: Options) -> int:
     if options.threads < 1:
         raise DeployError(f"--threads is {options.threads}; an inference needs at least 1")
     check_endpoint(options.bind, "--bind", any_port=True, has_keys=options.keys is not None)
-    with stop_on_signals() as stop:
+    if options.metrics is not None:
+        parse_address(options.metrics)
+    with stop_on_signals() as stop, warned(_say), logged(options.log, "serve") as note:
         policy = OnnxPolicy.load(options.policy, threads=options.threads)
         keys = None if options.keys is None else KeyFolder(options.keys)
-        with PolicyServer(policy, options.bind, options.policy.name, keys) as server:
+        events = Events(note)
+        name = options.policy.name
+        with (
+            PolicyServer(policy, options.bind, name, keys, events) as server,
+            measured(options.metrics, lambda: server_metrics(server, events)) as url,
+        ):
             # Another process waits for this line and reads the endpoint off it.
             print(f"ready {server.endpoint} {_describe(options.policy, policy)}", flush=True)
+            if url:
+                print(f"metrics: {url}", flush=True)
+            note("ready", endpoint=server.endpoint, policy=name)
             server.serve(stop, _Status(server).show)
             print(f"stopped after {server.num_answered} chunks")
     return 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _describe(path: Path, policy: OnnxPolicy) -> str:
