@@ -41,7 +41,8 @@ def test_run_executes_what_the_policy_says(
     assert report.num_chunks >= 5
     # Each answer asks all joints for 0.01 more than was seen, and nothing else moves them.
     np.testing.assert_allclose(robot.sent[0], [0.1, 0.2, 0.3], atol=1e-6)
-    moved = np.diff(np.array(robot.sent), axis=0)
+    sent = np.array(robot.sent, np.float32)
+    moved = sent[1:] - sent[:-1]
     assert moved.min() > -1e-6
     np.testing.assert_allclose(moved, moved[:, :1].repeat(3, axis=1), atol=1e-4)
 
