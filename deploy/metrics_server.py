@@ -13,6 +13,7 @@ from demoloop.deploy.errors import DeployError
 from demoloop.deploy.metrics import CONTENT_TYPE, Metric, exposition
 
 _PATIENCE_S = 2.0  # for a request to be sent and read: one that dawdles delays the next so long
+_END_S = 0.5  # for the last answer
 
 
 class MetricsServer:
@@ -60,9 +61,10 @@ class MetricsServer:
         traceback: TracebackType | None,
     ) -> None:
         """Serves no more."""
-        self._server.shutdown()
+        # `shutdown` waits for the request that is being read, which may dawdle for ever.
+        threading.Thread(target=self._server.shutdown, daemon=True).start()
+        self._thread.join(_END_S)
         self._server.server_close()
-        self._thread.join()
 
 
 def parse_address(address: str) -> tuple[str, int]:

@@ -214,6 +214,7 @@ class PolicyServer:
         session = secrets.randbelow(2**32 - 1) + 1
         # One that greets again and again must not pile up questions, each with a new credit.
         self._questions = deque(q for q in self._questions if q.identity != identity)
+        self._part(identity, "greeted anew")
         robot = _Robot(session, time.monotonic(), letter.user_id)
         self._robots[identity] = robot
         self._on_event("welcomed", session, robot=hello.spec.name, key=letter.user_id[:16])

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -104,6 +105,47 @@ def test_two_processes_run_an_episode_film_it_and_report(
     assert re.search(r"stopped after \d+ chunks\n$", out)
 
 
+def test_both_sides_log_one_session_and_serve_metrics(
+    policy: Path, start: Start, tmp_path: Path
+) -> None:
+    logs = {side: tmp_path / f"{side}.jsonl" for side in ("serve", "run")}
+    words = ["--bind", "tcp://127.0.0.1:*", "--metrics", "127.0.0.1:0", "--log", logs["serve"]]
+    server = start("serve", policy, *words)
+    endpoint = endpoint_of(server)
+    assert server.stdout is not None
+    url = server.stdout.readline().split()[1]
+    words = ["--max-seconds", 1, "--metrics", "127.0.0.1:0", "--log", logs["run"]]
+    done = run("--server", endpoint, *words)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^metrics: http://127\.0\.0\.1:\d+/metrics$", done.stdout, re.MULTILINE)
+    assert re.search(r"^ +[0-9.]+ s: running$", done.stdout, re.MULTILINE)
+    with urllib.request.urlopen(url, timeout=10) as response:
+        assert b"\ndemoloop_serve_chunks_total " in response.read()
+    server.send_signal(signal.SIGTERM)
+    server.communicate(timeout=30)
+
+    said = {
+        side: [json.loads(line) for line in path.read_text().splitlines()]
+        for side, path in logs.items()
+    }
+    # Real time may be refused here, which the log tells too.
+    said["run"] = [line for line in said["run"] if line["event"] != "warning"]
+    events = {side: [line["event"] for line in lines] for side, lines in said.items()}
+    assert events["serve"] == ["started", "ready", "welcomed", "left", "ended"]
+    assert events["run"][:3] == ["started", "connected", "transition"]
+    assert events["run"][-2:] == ["episode", "ended"]
+    assert said["run"][1]["session"] == said["serve"][2]["session"] != 0
+
+
+def test_fault_that_ends_a_run_is_in_its_log(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    done = run("--server", "tcp://127.0.0.1:1", "--timeout-s", 0.5, "--log", path)
+    assert done.returncode == 2
+    said = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["event"] for line in said] == ["started", "fault", "ended"]
+    assert said[1]["reason"] in done.stderr
+
+
 def test_film_shows_each_world_as_it_was_whatever_came_after(tmp_path: Path) -> None:
     # Of push: its outline is moved by no force, so it does not stand among the joints.
     robot = make_robot("push", [1, 2])
@@ -177,6 +219,8 @@ def test_another_robots_policy_is_one_sentence_and_exit_code_2(
         (["--timeout-s", "nan"], "--timeout-s is nan"),
         (["--server", "tcp://10.0.0.7:5555"], "reachable from other computers"),
         (["--report", "."], "is a folder; name the file"),
+        (["--log", "."], "is a folder; name the file"),
+        (["--metrics", "0.0.0.0:9100"], "--metrics is '0.0.0.0:9100'"),
     ],
 )
 def test_bad_options_of_run_are_one_sentence_and_exit_code_2(

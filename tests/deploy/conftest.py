@@ -19,6 +19,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from demoloop.deploy import ActionChunk, Predictor
+from demoloop.deploy.events import OnEvent, ignore
 from demoloop.deploy.keys import KeyFolder
 from demoloop.deploy.remote_agent import RemoteAgent
 from demoloop.deploy.server import PolicyServer
@@ -197,9 +198,10 @@ def serving() -> Callable[..., AbstractContextManager[PolicyServer]]:
         endpoint: str = "tcp://127.0.0.1:*",
         name: str = "policy",
         keys: KeyFolder | None = None,
+        on_event: OnEvent = ignore,
     ) -> Iterator[PolicyServer]:
         stop = threading.Event()
-        with PolicyServer(policy, endpoint, name, keys) as server:
+        with PolicyServer(policy, endpoint, name, keys, on_event) as server:
             thread = threading.Thread(target=server.serve, args=(stop,))
             thread.start()
             try:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,28 @@ def test_report_tells_of_a_server_that_died_and_came_back(
     assert states[0] == "waiting"
     assert "no sign of life from the server" in reasons
     assert states[-1] == "running"
+
+
+def test_log_of_a_run_is_its_timeline(
+    serving: Serving, still: Any, robot: Any, spec: RobotSpec
+) -> None:
+    heard: list[tuple[str, int, dict[str, Any]]] = []
+
+    def on_event(event: str, session: int = 0, **details: Any) -> None:
+        heard.append((event, session, details))
+
+    with serving(still) as server, RemotePolicy(server.endpoint, spec) as policy:
+        session = policy.session
+        report = run_remote(robot, policy, num_episodes=2, max_steps=20, on_event=on_event)
+    expected: list[tuple[str, str]] = []
+    for episode in report.episodes:
+        expected += [("transition", stretch.state) for stretch in episode.timeline]
+        expected.append(("episode", ""))
+    assert [(event, details.get("to", "")) for event, _, details in heard] == expected
+    assert {session for _, session, _ in heard} == {session}
+    changes = [details for event, _, details in heard if event == "transition"]
+    for before, after in pairwise(changes):
+        assert after["from"] in (before["to"], "")  # empty where an episode begins
 
 
 def test_success_ends_the_episode_and_is_counted(
