@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from demoloop.cli import doctor
+from demoloop.cli import doctor, probes
 from demoloop.cli.doctor import Finding
 
 CRASH = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
@@ -34,6 +35,7 @@ def test_every_part_is_in_the_table(findings: list[Finding]) -> None:
     assert [finding.name for finding in findings] == [
         *("demoloop", "cores", "disk", "packages", "GL backend"),
         *("torch", "onnxruntime", "opencv", "h264", "cameras", "serial ports"),
+        "real time",
     ]
 
 
@@ -174,3 +176,40 @@ def test_missing_package_is_installed_and_a_broken_one_is_put_in_anew(
     (tmp_path / "av.py").write_text(f"raise {error}")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert doctor.probed("h264", package="av").mend == mend
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has SCHED_FIFO and mlockall")
+def test_doctor_says_of_real_time_what_the_control_loop_is_told(findings: list[Finding]) -> None:
+    code = (
+        "from demoloop.robot.realtime import realtime\nwith realtime() as it: print(it.is_granted)"
+    )
+    loop = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    row = next(finding for finding in findings if finding.name == "real time")
+    assert str(row.state == "ok") == loop.stdout.strip()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has SCHED_FIFO and mlockall")
+@pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() != 0, reason="only root can become nobody")
+def test_real_time_is_broken_for_one_who_may_not_have_it(tmp_path: Path) -> None:
+    become_nobody = (
+        "import os, resource  # while its file may be read\nos.setgid(65534)\nos.setuid(65534)\n"
+    )
+    main = 'if __name__ == "__main__":'
+    source = Path(probes.__file__).read_text()
+    source = source.replace(main, f"{become_nobody}{main}")
+    state, found = doctor.ask("realtime", "50", script=script(tmp_path, source))
+    assert state == "broken"
+    assert "SCHED_FIFO 50 (Operation not permitted)" in found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has SCHED_FIFO and mlockall")
+def test_refused_real_time_blocks_no_simulated_loop_and_says_how_to_allow_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer = ("broken", "PermissionError: refused: SCHED_FIFO 50 (Operation not permitted)")
+    monkeypatch.setattr(doctor, "ask", lambda *_: answer)
+    row = doctor.real_time()
+    assert doctor.loop_blockers([row]) == []
+    assert row.found.startswith("refused: SCHED_FIFO 50")
+    assert "rtprio 50" in row.mend
+    assert "LimitMEMLOCK=infinity" in row.mend

@@ -143,6 +143,7 @@ def test_nothing_is_drawn_where_it_is_not_wanted(
     assert not is_terminal(Terminal())
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 def test_screen_that_has_gone_stops_no_run(vitals: Vitals) -> None:
     class Window(io.StringIO):
         is_closed = False

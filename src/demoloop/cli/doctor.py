@@ -19,6 +19,7 @@ from typing import Literal
 import demoloop
 from demoloop.cli import probes
 from demoloop.cli.extras import EXTRAS_OF, install_command
+from demoloop.robot.realtime import PRIORITY
 
 State = Literal["ok", "missing", "broken"]
 
@@ -92,6 +93,7 @@ def examine() -> Iterator[Finding]:
     yield probed("h264", package="av")
     yield cameras(Path("/dev"))
     yield serial_ports(Path("/dev"))
+    yield real_time()
 
 
 def disk(folder: Path, needed_gb: float = DISK_NEEDED_GB) -> Finding:
@@ -186,6 +188,22 @@ def serial_ports(dev: Path) -> Finding:
         found = f"no permission for {', '.join(map(str, refused))}"
         return Finding("serial ports", "broken", found, mend)
     return Finding("serial ports", "ok", ", ".join(map(str, ports)))
+
+
+def real_time() -> Finding:
+    """Whether the system lets the control loop go first and keeps its memory from being swapped."""
+    if sys.platform != "linux":
+        found = f"{sys.platform} has neither SCHED_FIFO nor mlockall"
+        return Finding("real time", "missing", found, "use Linux; only a real arm needs it")
+    state, found = ask("realtime", str(PRIORITY))
+    if state == "ok":
+        return Finding("real time", "ok", found)
+    mend = (
+        f"add `$USER - rtprio {PRIORITY}` and `$USER - memlock unlimited`, your name for $USER, to "
+        "/etc/security/limits.d/demoloop.conf and log in again, or in a systemd unit "
+        f"LimitRTPRIO={PRIORITY} and LimitMEMLOCK=infinity; only a real arm needs it"
+    )
+    return Finding("real time", state, found.removeprefix("PermissionError: "), mend)
 
 
 def ask(

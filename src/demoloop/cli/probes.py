@@ -7,12 +7,15 @@ package is not installed.
 
 from __future__ import annotations
 
+import ctypes
+import os
 import sys
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import cast
 
 BROKEN, MISSING = 1, 3
+_MCL_CURRENT = 1  # <sys/mman.h>
 
 _SCENE = """<mujoco><worldbody>
   <light pos="0 0 3"/><geom type="sphere" size=".1"/>
@@ -94,6 +97,26 @@ def camera(index: str) -> str:
         capture.release()
 
 
+def realtime(priority: str) -> str:
+    """Takes SCHED_FIFO and locks memory, as the control loop does; names what is refused."""
+    import resource  # here, since Windows has none
+
+    refused = []
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(int(priority)))
+    except OSError as error:
+        refused.append(f"SCHED_FIFO {priority} ({error.strerror})")
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mlockall(_MCL_CURRENT) != 0:
+        refused.append(f"locking memory ({os.strerror(ctypes.get_errno())})")
+    limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+    if os.geteuid() != 0 and limit != resource.RLIM_INFINITY:
+        refused.append(f"locking more than {limit / 1e6:.0f} MB")  # the loop's process has more
+    if refused:
+        raise PermissionError(f"refused: {' and '.join(refused)}")
+    return f"SCHED_FIFO {priority} and locked memory are allowed"
+
+
 PROBES: Mapping[str, Callable[..., str]] = {
     "render": render,
     "torch": torch,
@@ -101,6 +124,7 @@ PROBES: Mapping[str, Callable[..., str]] = {
     "opencv": opencv,
     "h264": h264,
     "camera": camera,
+    "realtime": realtime,
 }
 
 
