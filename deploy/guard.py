@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from demoloop.deploy.errors import DeployError
-from demoloop.deploy.motion import Limiter
 from demoloop.robot import (
     Action,
     Agent,
@@ -25,6 +24,7 @@ from demoloop.robot import (
     WallClock,
     run_episode,
 )
+from demoloop.robot.limiter import Limiter
 from demoloop.robot.realtime import RealtimeClock, realtime
 
 GUARD_HZ = 100.0
