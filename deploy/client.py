@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from demoloop.deploy.auth import Pin
 from demoloop.deploy.channel import Connection, Gone
 from demoloop.deploy.chunks import ActionChunk
+from demoloop.deploy.endpoints import HEARTBEAT_S, check_endpoint
 from demoloop.deploy.errors import DeployError, WireError
-from demoloop.deploy.sockets import HEARTBEAT_S, check_endpoint
 from demoloop.deploy.translate import chunk_of, observation_message, to_nanoseconds
 from demoloop.deploy.transports import open_connection
 from demoloop.deploy.wire import (
@@ -26,6 +26,9 @@ from demoloop.deploy.wire import (
     decode,
 )
 from demoloop.robot import Observation, RobotSpec
+
+if TYPE_CHECKING:
+    from demoloop.deploy.auth import Pin
 
 _HELLO_EVERY_S = 0.2
 _DEAF_S = 0.25  # five heartbeats missed: the server is gone or restarted, so say Hello again

@@ -12,13 +12,13 @@ from types import TracebackType
 
 from demoloop.deploy.channel import Letter
 from demoloop.deploy.chunks import Predictor
+from demoloop.deploy.endpoints import HEARTBEAT_S
 from demoloop.deploy.errors import DeployError, PolicyError, WireError
 from demoloop.deploy.events import OnEvent, ignore
 from demoloop.deploy.fit import check_fit
 from demoloop.deploy.inference import Answer, Question, answer
 from demoloop.deploy.keys import KeyFolder
 from demoloop.deploy.metrics import LATENCY_BOUNDS_S, Histogram
-from demoloop.deploy.sockets import HEARTBEAT_S
 from demoloop.deploy.translate import chunk_message, observation_of
 from demoloop.deploy.transports import open_listener
 from demoloop.deploy.wire import (

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 import zmq
 
 from demoloop.deploy.channel import Letter
+from demoloop.deploy.endpoints import check_endpoint
 from demoloop.deploy.errors import DeployError
-from demoloop.deploy.local_socket import path_of
 from demoloop.deploy.wire import MAX_FRAME_BYTES, Message, encode
 
-HEARTBEAT_S = 0.05  # of the server, and of a robot that has nothing to send
 _HIGH_WATER = 16  # messages: news, never a backlog; what does not fit is dropped and made up for
 
 
@@ -30,40 +27,6 @@ def make_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int) -> zmq.Socke
     socket.setsockopt(zmq.RECONNECT_IVL, 20)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
     return socket
-
-
-def check_endpoint(
-    endpoint: str, what: str, *, any_port: bool = False, has_keys: bool = False
-) -> None:
-    """Raises DeployError unless `endpoint` stays on this computer, or there are keys.
-
-    Args:
-        endpoint: As ZeroMQ writes it.
-        what: Names the option it came from.
-        any_port: Whether `*` is a port: whichever is free.
-        has_keys: Whether both sides prove who they are.
-    """
-    transport, _, rest = endpoint.partition("://")
-    host, _, port = rest.rpartition(":")
-    if transport == "ipc" and rest:
-        return
-    if transport == "unix":
-        path_of(endpoint, what)
-        return
-    is_port = port.isascii() and port.isdigit() and 0 < int(port) < 65536
-    if transport != "tcp" or not host or not (is_port or (any_port and port == "*")):
-        raise DeployError(f"{what} {endpoint!r} is no endpoint; write it like tcp://127.0.0.1:5555")
-    if ":" in host and not (host.startswith("[") and host.endswith("]")):
-        raise DeployError(
-            f"{what} {endpoint!r} is no endpoint; write an IPv6 address in brackets: "
-            f"tcp://[{host}]:{port}"
-        )
-    if not has_keys and not _is_loopback(host):
-        raise DeployError(
-            f"{what} {endpoint!r} is reachable from other computers, and without keys whoever "
-            "connects could move the arm; make keys on both with `demoloop keys generate NAME` "
-            "and say --keys FOLDER, or stay on tcp://127.0.0.1:5555 with an SSH tunnel between them"
-        )
 
 
 def bind(socket: zmq.Socket[bytes], endpoint: str, *, has_keys: bool = False) -> str:
@@ -117,10 +80,3 @@ def receive_from(socket: zmq.Socket[bytes], *, has_keys: bool = False) -> Letter
         return None
     user_id = str(identity.get("User-Id")) if has_keys else ""
     return Letter(identity.bytes, user_id, [part.buffer for part in parts])
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"

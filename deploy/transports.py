@@ -1,12 +1,19 @@
-"""The endpoint says which transport it is: one line moves a part to another host."""
+"""The endpoint says which transport it is: one line moves a part to another host.
+
+ZeroMQ is imported with the endpoint that needs it: a thread of its I/O has no place in the process
+that owns an arm.
+"""
 
 from __future__ import annotations
 
-from demoloop.deploy.auth import Pin
+from typing import TYPE_CHECKING
+
 from demoloop.deploy.channel import Connection, Listener
-from demoloop.deploy.keys import KeyFolder
 from demoloop.deploy.local import LocalConnection, LocalListener
-from demoloop.deploy.zmq_channel import ZmqConnection, ZmqListener
+
+if TYPE_CHECKING:
+    from demoloop.deploy.auth import Pin
+    from demoloop.deploy.keys import KeyFolder
 
 
 def open_connection(endpoint: str, pin: Pin | None) -> Connection:
@@ -18,6 +25,8 @@ def open_connection(endpoint: str, pin: Pin | None) -> Connection:
     """
     if endpoint.startswith("unix:"):
         return LocalConnection(endpoint)
+    from demoloop.deploy.zmq_channel import ZmqConnection
+
     return ZmqConnection(endpoint, pin)
 
 
@@ -30,4 +39,6 @@ def open_listener(endpoint: str, keys: KeyFolder | None) -> Listener:
     """
     if endpoint.startswith("unix:"):
         return LocalListener(endpoint)
+    from demoloop.deploy.zmq_channel import ZmqListener
+
     return ZmqListener(endpoint, keys)

@@ -17,13 +17,13 @@ from demoloop.cli.watch import logged, measured, warned
 from demoloop.deploy.auth import Pin
 from demoloop.deploy.chunks import REPLAN_EVERY
 from demoloop.deploy.client import RemotePolicy
+from demoloop.deploy.endpoints import check_endpoint
 from demoloop.deploy.errors import DeployError
 from demoloop.deploy.guard import GUARD_HZ, check_guard_hz
 from demoloop.deploy.keys import KeyFolder
 from demoloop.deploy.metrics_server import parse_address
 from demoloop.deploy.report import EpisodeReport, RunReport
 from demoloop.deploy.run import run_remote
-from demoloop.deploy.sockets import check_endpoint
 from demoloop.deploy.vitals import Vitals
 from demoloop.robot import Action, Observation, Robot
 from demoloop.robot.arms.so101 import SO101

@@ -11,13 +11,13 @@ import tyro
 
 from demoloop.cli.stopping import stop_on_signals
 from demoloop.cli.watch import logged, measured, warned
+from demoloop.deploy.endpoints import check_endpoint
 from demoloop.deploy.errors import DeployError
 from demoloop.deploy.keys import KeyFolder
 from demoloop.deploy.metrics_server import parse_address
 from demoloop.deploy.onnx_policy import OnnxPolicy
 from demoloop.deploy.server import PolicyServer
 from demoloop.deploy.server_metrics import Events, server_metrics
-from demoloop.deploy.sockets import check_endpoint
 
 _STATUS_EVERY_S = 10.0
 
