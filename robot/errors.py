@@ -11,3 +11,7 @@ class RobotError(DemoloopError):
 
 class ActionError(RobotError):
     """An agent decided on something the robot must not do."""
+
+
+class Disconnected(RobotError):
+    """The robot is no longer there: its cable was pulled, its port or its power is gone."""

@@ -1,0 +1,1 @@
+"""Serial buses of servos: bytes, frames, deadlines. What an arm is, stands in `robot/arms`."""
