@@ -1,0 +1,1 @@
+"""Servos that are not there: real bytes, on a pseudo-terminal or in memory, physics behind them."""
