@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from demoloop.robot.emulator.feetech import FeetechChain, FeetechServo, frame
+from demoloop.robot.emulator.feetech import FeetechChain, frame
+from demoloop.robot.emulator.feetech_servo import FeetechServo
 from demoloop.robot.emulator.motor import FreeShaft
 
 PING, READ, WRITE, REG_WRITE, ACTION, SYNC_READ, SYNC_WRITE = 1, 2, 3, 4, 5, 0x82, 0x83
