@@ -30,6 +30,11 @@ class Table:
             register.name: slice(register.address, register.address + register.size)
             for register in self.registers.values()
         }
+        self.names = {
+            register.address + i: register.name
+            for register in self.registers.values()
+            for i in range(register.size)
+        }
         self.kinds: dict[int, Kind] = {
             register.address + i: register.kind
             for register in self.registers.values()
