@@ -49,6 +49,10 @@ class Connection(Protocol):
         """
         ...
 
+    def send_parts(self, parts: Sequence[Part]) -> bool:
+        """Sends what is encoded already, 2 to 2 + MAX_FRAMES parts; as `send`."""
+        ...
+
     def receive(self) -> Sequence[Part] | None:
         """Returns the parts of a message that is already here, else None.
 
@@ -60,6 +64,14 @@ class Connection(Protocol):
 
     def wait(self, seconds: float) -> None:
         """Waits for a message, at most so long."""
+        ...
+
+    def descriptors(self) -> tuple[int, ...]:
+        """Returns what to poll for reading, if something else is to be waited for too.
+
+        They may differ from call to call. Poll only after `receive` has returned None, and take a
+        readable one for a hint: there may be nothing to receive.
+        """
         ...
 
     def close(self) -> None:
@@ -93,6 +105,18 @@ class Listener(Protocol):
         Raises:
             Gone: Nobody is connected under that identity any more.
         """
+        ...
+
+    def send_parts(self, parts: Sequence[Part], to: bytes) -> bool:
+        """Sends what is encoded already, 2 to 2 + MAX_FRAMES parts; as `send`."""
+        ...
+
+    def dismiss(self, identity: bytes) -> None:
+        """Ends the connection with one robot where the transport can; else it hears no more."""
+        ...
+
+    def descriptors(self) -> tuple[int, ...]:
+        """Returns what to poll, as for a `Connection`; `wait` before receiving."""
         ...
 
     def close(self) -> None:

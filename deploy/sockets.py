@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import zmq
 
 from demoloop.deploy.channel import Letter
 from demoloop.deploy.endpoints import check_endpoint
 from demoloop.deploy.errors import DeployError
-from demoloop.deploy.wire import MAX_FRAME_BYTES, Message, encode
+from demoloop.deploy.wire import MAX_FRAME_BYTES, Part
 
 _HIGH_WATER = 16  # messages: news, never a backlog; what does not fit is dropped and made up for
 
@@ -53,9 +55,9 @@ def connect(socket: zmq.Socket[bytes], endpoint: str) -> None:
         raise DeployError(f"cannot connect to {endpoint}: {error.strerror}") from error
 
 
-def send(socket: zmq.Socket[bytes], message: Message, *, to: bytes | None = None) -> bool:
+def send(socket: zmq.Socket[bytes], parts: Sequence[Part], *, to: bytes | None = None) -> bool:
     """Sends at once or not at all; returns whether it was sent."""
-    parts = encode(message) if to is None else [to, *encode(message)]
+    parts = parts if to is None else [to, *parts]
     try:
         # The frames are copied: the next look may be rendered into the same memory.
         socket.send_multipart(parts, zmq.NOBLOCK)

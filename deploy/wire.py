@@ -104,7 +104,13 @@ class Credit(msgspec.Struct, frozen=True):
 
 
 FaultCode = Literal[
-    "bad_message", "spec_mismatch", "unknown_session", "busy", "bad_observation", "not_trusted"
+    "bad_message",
+    "spec_mismatch",
+    "unknown_session",
+    "busy",
+    "bad_observation",
+    "not_trusted",
+    "unreachable",  # from a relay: the server cannot be reached, and why
 ]
 
 

@@ -12,7 +12,7 @@ from demoloop.deploy.channel import Gone, Letter
 from demoloop.deploy.handshakes import Handshakes
 from demoloop.deploy.keys import KeyFolder
 from demoloop.deploy.sockets import bind, connect, make_socket, receive, receive_from, send
-from demoloop.deploy.wire import Message, Part
+from demoloop.deploy.wire import Message, Part, encode
 
 _LINGER_MS = 100  # for the goodbyes
 
@@ -74,7 +74,11 @@ class ZmqConnection:
 
     def send(self, message: Message) -> bool:
         """Sends at once or not at all; returns whether it was sent."""
-        return send(self._socket, message)
+        return self.send_parts(encode(message))
+
+    def send_parts(self, parts: Sequence[Part]) -> bool:
+        """Sends what is encoded already; as `send`."""
+        return send(self._socket, parts)
 
     def receive(self) -> Sequence[Part] | None:
         """Returns the parts of a message that is already here, else None."""
@@ -83,6 +87,10 @@ class ZmqConnection:
     def wait(self, seconds: float) -> None:
         """Waits for a message, at most so long."""
         self._socket.poll(int(seconds * 1e3))
+
+    def descriptors(self) -> tuple[int, ...]:
+        """Returns what to poll; ZeroMQ's own descriptor says little, so receive until None."""
+        return (self._socket.fileno(),)
 
     def close(self) -> None:
         """Lets go, once the goodbye has left."""
@@ -131,10 +139,22 @@ class ZmqListener:
 
     def send(self, message: Message, to: bytes) -> bool:
         """Sends at once or not at all; raises Gone when nobody is there any more."""
+        return self.send_parts(encode(message), to)
+
+    def send_parts(self, parts: Sequence[Part], to: bytes) -> bool:
+        """Sends what is encoded already; as `send`."""
         try:
-            return send(self._socket, message, to=to)
+            return send(self._socket, parts, to=to)
         except zmq.ZMQError as error:  # EHOSTUNREACH
             raise Gone(f"nobody is connected under that identity: {error.strerror}") from error
+
+    def dismiss(self, identity: bytes) -> None:
+        """Does nothing: ZeroMQ ends no single connection, and a robot notices silence."""
+
+    def descriptors(self) -> tuple[int, ...]:
+        """Returns what to poll: messages and handshakes; `wait` before receiving."""
+        sockets = [self._socket] + ([self._gate.socket] if self._gate is not None else [])
+        return tuple(socket.fileno() for socket in sockets)
 
     def close(self) -> None:
         """Listens no more, once the goodbyes have left."""

@@ -13,7 +13,8 @@ from tests.deploy.local.peers import (
     end,
 )
 
-from demoloop.deploy.local import Line, LocalListener
+from demoloop.deploy.local import LocalListener
+from demoloop.deploy.local_line import Line
 
 
 @pytest.fixture

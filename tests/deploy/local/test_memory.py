@@ -25,7 +25,8 @@ from tests.deploy.local.peers import (
 
 from demoloop.deploy import DeployError
 from demoloop.deploy.channel import Gone
-from demoloop.deploy.local import Line, LocalConnection, LocalListener
+from demoloop.deploy.local import LocalConnection, LocalListener
+from demoloop.deploy.local_line import Line
 from demoloop.deploy.ring import RingReader, RingWriter
 from demoloop.deploy.wire import Frame, Heartbeat, Message, ObservationBody, decode
 

@@ -24,7 +24,8 @@ from tests.deploy.local.peers import (
 from demoloop.deploy import DeployError
 from demoloop.deploy.channel import Letter
 from demoloop.deploy.errors import WireError
-from demoloop.deploy.local import Line, LocalConnection, LocalListener
+from demoloop.deploy.local import LocalConnection, LocalListener
+from demoloop.deploy.local_line import Line
 from demoloop.deploy.ring import RingWriter
 from demoloop.deploy.wire import Heartbeat, Message, encode
 
