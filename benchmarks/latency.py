@@ -19,6 +19,7 @@ import tyro
 
 from demoloop.deploy.chunks import REPLAN_EVERY, ActionChunk
 from demoloop.deploy.client import Arrival
+from demoloop.deploy.guard import GUARD_HZ
 from demoloop.deploy.onnx_policy import OnnxPolicy
 from demoloop.deploy.remote_agent import RemoteAgent
 from demoloop.robot import Action, Agent, Observation
@@ -97,7 +98,11 @@ class Options:
     task: str = "pick_place"
     """What to do."""
     episodes: int = 100
-    """Seeds from 0."""
+    """How many."""
+    seed: int = 0
+    """Of the first episode."""
+    guard_hz: float = GUARD_HZ
+    """Ticks per second, as in `demoloop run`."""
     replan_every: int = REPLAN_EVERY
     """Control periods from one question to the next."""
     workers: int = 2
@@ -111,12 +116,20 @@ def main(options: Options) -> None:
     successes = {}
     for latency_ms in options.latencies_ms:
         make = _MakeAgent(options.policy, latency_ms * 1e-3, options.replan_every)
-        seeds = EVALUATION_SEEDS[: options.episodes]
-        result = evaluate(options.task, make, seeds, workers=options.workers)
+        seeds = EVALUATION_SEEDS[options.seed : options.seed + options.episodes]
+        result = evaluate(
+            options.task, make, seeds, workers=options.workers, acting_hz=options.guard_hz
+        )
         print(f"{latency_ms:g} ms: {result.summary()}", flush=True)
         successes[f"{latency_ms:g} ms"] = result.num_successes
     if options.out is not None:
-        value = {"policy": str(options.policy), "episodes": options.episodes, **successes}
+        seeds = [options.seed, options.seed + options.episodes - 1]
+        value: dict[str, object] = {
+            "policy": str(options.policy),
+            "guard_hz": options.guard_hz,
+            "seeds": seeds,
+        }
+        value |= successes
         options.out.write_text(json.dumps(value, indent=2))
 
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from demoloop.robot import Agent, OnStep, run_episode
 from demoloop.sim.errors import DEAD_WORKER, SimError
-from demoloop.sim.film import Film
+from demoloop.sim.film import STEPS_PER_FRAME, Film
 from demoloop.sim.make import find_task, make_robot
 from demoloop.sim.randomize import Randomization
 from demoloop.sim.robot import SimRobot
@@ -113,6 +113,7 @@ def evaluate(
     folder: Path | None = None,
     video: bool = True,
     randomization: Randomization | None = None,
+    acting_hz: float | None = None,
     progress: bool = True,
 ) -> Evaluation:
     """Runs one episode per seed and returns what came of each.
@@ -125,6 +126,8 @@ def evaluate(
         folder: Where to write `evaluation.json` and the videos, failures first.
         video: Films every episode, at some 2 ms of CPU per control step.
         randomization: How much the worlds differ; None for the plain one.
+        acting_hz: Actions per second, for an agent that ticks like a guard; None for the control
+            rate.
         progress: Shows a bar.
 
     Raises:
@@ -148,7 +151,7 @@ def evaluate(
     with bar, worker_pool(workers) as pool:
         try:
             jobs = [
-                pool.submit(_run_share, task, make_agent, share, films, randomization)
+                pool.submit(_run_share, task, make_agent, share, films, randomization, acting_hz)
                 for share in shares
             ]
             for job in as_completed(jobs):
@@ -173,8 +176,9 @@ def _run_share(
     seeds: list[int],
     films: Path | None,
     randomization: Randomization | None = None,
+    acting_hz: float | None = None,
 ) -> list[EpisodeResult]:
-    robot = make_robot(task, seeds, randomization=randomization)
+    robot = make_robot(task, seeds, randomization=randomization, acting_hz=acting_hz)
     try:
         agent = make_agent(robot)
         if films is None:
@@ -187,14 +191,16 @@ def _run_share(
 def _run_one(
     robot: SimRobot, agent: Agent, seed: int, on_step: OnStep | None = None
 ) -> EpisodeResult:
-    report = run_episode(robot, agent, robot.max_steps, on_step, is_over=robot.succeeded)
-    seconds = report.num_steps / robot.spec.control_hz
+    num_acts = round(robot.max_steps * robot.acting_hz / robot.spec.control_hz)
+    report = run_episode(robot, agent, num_acts, on_step, is_over=robot.succeeded)
+    seconds = report.num_steps / robot.acting_hz
     return EpisodeResult(seed, robot.succeeded(), report.num_steps, seconds, None)
 
 
 def _film_one(robot: SimRobot, agent: Agent, seed: int, folder: Path) -> EpisodeResult:
     unnamed = folder / f"seed-{seed:04d}.partial.mp4"
-    with Film(robot, unnamed) as film:
+    every = round(STEPS_PER_FRAME * robot.acting_hz / robot.spec.control_hz)
+    with Film(robot, unnamed, every=every) as film:
         result = _run_one(robot, agent, seed, film)
     # Failures come first in a folder sorted by name: they are what one learns from.
     outcome = "1-success" if result.success else "0-failure"

@@ -13,7 +13,7 @@ from demoloop.robot import Action, Observation
 from demoloop.robot.video import VideoWriter
 from demoloop.sim.robot import SimRobot
 
-_STEPS_PER_FRAME = 2  # 12 frames/s at 25 Hz: smooth enough, and a real-time loop keeps its time
+STEPS_PER_FRAME = 2  # 12 frames/s at 25 Hz: smooth enough, and a real-time loop keeps its time
 
 
 class Film:
@@ -24,15 +24,23 @@ class Film:
     """
 
     def __init__(
-        self, robot: SimRobot, path: Path, height: int = 240, *, shadows: bool = False
+        self,
+        robot: SimRobot,
+        path: Path,
+        height: int = 240,
+        *,
+        shadows: bool = False,
+        every: int = STEPS_PER_FRAME,
     ) -> None:
+        """Stores; `every` is how many of the steps it hears make one frame."""
         self._robot = robot
+        self._every = every
         self._height, self._width = height, height * 4 // 3
         self._shadows = shadows
         self._num_steps = 0
         inset = height // len(robot.spec.cameras) // 2 * 2
         self._insets = {camera.name: (inset, inset) for camera in robot.spec.cameras}
-        rate = round(robot.spec.control_hz / _STEPS_PER_FRAME)
+        rate = round(robot.spec.control_hz / STEPS_PER_FRAME)
         self._video = VideoWriter(path, rate, height, self._width + inset)
 
     def __enter__(self) -> Film:
@@ -48,8 +56,8 @@ class Film:
         self._video.__exit__(kind, error, trace)
 
     def __call__(self, observation: Observation, action: Action) -> None:
-        """Films every second step."""
-        if self._num_steps % _STEPS_PER_FRAME == 0:
+        """Films one step in `every`."""
+        if self._num_steps % self._every == 0:
             scene = self._robot.render(
                 "spectator", self._height, self._width, shadows=self._shadows
             )

@@ -78,6 +78,11 @@ class SimRobot:
         """Control steps after which an unsolved episode has failed."""
         return round(self.task.max_seconds * self._spec.control_hz)
 
+    @property
+    def acting_hz(self) -> float:
+        """Actions per second."""
+        return self._spec.control_hz * self._acts_per_step
+
     def reset(self) -> None:
         """Starts the episode of the next seed."""
         try:

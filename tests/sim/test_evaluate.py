@@ -153,3 +153,17 @@ def test_judging_on_nothing_is_refused() -> None:
 def test_unknown_task_is_answered_before_any_process_starts() -> None:
     with pytest.raises(SimError, match="there are pick_place, stack, push"):
         evaluate("stak", ExpertAgent(), [0], progress=False)
+
+
+def test_an_agent_that_acts_more_often_gets_as_much_time_and_as_long_a_film(tmp_path: Path) -> None:
+    lengths = {}
+    for acting_hz in (25.0, 100.0):
+        folder = tmp_path / str(acting_hz)
+        result = evaluate(
+            "pick_place", Idle(), [3], workers=1, folder=folder, acting_hz=acting_hz, progress=False
+        )
+        (episode,) = result.episodes
+        assert (episode.steps, episode.seconds) == (12 * acting_hz, 12.0)
+        assert episode.video is not None
+        lengths[acting_hz] = sum(1 for _ in read_frames(folder / episode.video))
+    assert lengths[100.0] == lengths[25.0]
