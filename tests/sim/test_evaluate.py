@@ -163,7 +163,7 @@ def test_an_agent_that_acts_more_often_gets_as_much_time_and_as_long_a_film(tmp_
             "pick_place", Idle(), [3], workers=1, folder=folder, acting_hz=acting_hz, progress=False
         )
         (episode,) = result.episodes
-        assert (episode.steps, episode.seconds) == (12 * acting_hz, 12.0)
+        assert (episode.num_steps, episode.seconds) == (12 * acting_hz, 12.0)
         assert episode.video is not None
         lengths[acting_hz] = sum(1 for _ in read_frames(folder / episode.video))
     assert lengths[100.0] == lengths[25.0]
