@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from demoloop.robot.emulator.motor import Motor
+from demoloop.robot.emulator.table import Memory
 
 TICK_S = 0.002  # how often a servo's firmware looks at its shaft
 _SILENCE_S = 0.02  # a packet with such a hole in it is given up, as servos do
@@ -25,10 +26,17 @@ class Servo(Protocol):
     """What the chain needs of a servo."""
 
     motor: Motor
+    memory: Memory
+    bauds: ClassVar[tuple[int, ...]]
 
     @property
     def id(self) -> int:
         """The id it listens to."""
+        ...
+
+    @property
+    def shadowed_id(self) -> int:
+        """An id it obeys too, without answering; 255 for none."""
         ...
 
     @property
@@ -65,6 +73,7 @@ class Chain(Generic[AnyServo]):
         self.servos: list[AnyServo] = list(servos)
         self.dead: set[int] = set()  # places in `servos` that have no power
         self.mute: set[int] = set()  # places that act but never answer
+        self.altered: dict[int, dict[str, int]] = {}  # place -> registers that a fault changed
         self.ticks_at = 0.0  # s, up to which the servos have lived
         self._buffer = bytearray()
         self._heard_at = 0.0
@@ -118,16 +127,19 @@ class Chain(Generic[AnyServo]):
         self.dead -= set(self.places(servo_id))
 
     def _listening(self, servo_id: int | None) -> list[AnyServo]:
-        """Servos with this id (None: all) that have power and hear this baud rate, by id."""
+        """Servos that obey this id (None: all), have power and hear this baud rate, by id."""
         found = [
-            self.servos[place]
-            for place in self.places(servo_id)
-            if place not in self.dead and self._hears in (None, self.servos[place].baud)
+            servo
+            for place, servo in enumerate(self.servos)
+            if servo_id is None or servo_id == servo.id or servo_id == servo.shadowed_id
+            if place not in self.dead and self._hears in (None, servo.baud)
         ]
         return sorted(found, key=lambda servo: servo.id)
 
-    def _may_speak(self, servo: AnyServo) -> bool:
-        return self.servos.index(servo) not in self.mute
+    def _may_speak(self, servo: AnyServo, servo_id: int) -> bool:
+        """Whether it answers to this id: not as a shadow."""
+        is_shadow = servo_id == servo.shadowed_id and servo_id != servo.id
+        return not is_shadow and self.servos.index(servo) not in self.mute
 
     def _next_packet(self) -> bytes | None:
         """Cuts the next whole packet off the buffer; None when there is none yet."""

@@ -118,7 +118,7 @@ class DynamixelChain(Chain[DynamixelServo]):
             speaker = servo.id if is_broadcast else servo_id
             is_quiet = servo.memory["status_level"] < level
             error, data = does(servo)
-            if is_answered and not is_quiet and self._may_speak(servo):
+            if is_answered and not is_quiet and self._may_speak(servo, speaker):
                 answers.append(self._answer(servo, speaker, error, data))
         return answers
 
@@ -158,7 +158,7 @@ class DynamixelChain(Chain[DynamixelServo]):
         delay, speakers = 0.0, []
         for servo_id, address, size in asked:
             found = [s for s in self._listening(servo_id) if s.memory["status_level"] >= 1]
-            found = [servo for servo in found if self._may_speak(servo)]
+            found = [servo for servo in found if self._may_speak(servo, servo_id)]
             if is_fast and not found:
                 break  # those after it wait for ever for their turn
             if is_fast:

@@ -7,6 +7,7 @@ seconds; refused torque is an access error; a goal written while the torque is o
 from __future__ import annotations
 
 from math import inf, pi
+from typing import ClassVar
 
 from demoloop.robot.emulator.dynamixel_table import (
     BAUDS,
@@ -32,6 +33,8 @@ _TABLE_SIZE = 700
 
 class DynamixelServo:
     """A servo of one of `MODELS`."""
+
+    bauds: ClassVar[tuple[int, ...]] = BAUDS
 
     def __init__(
         self,
@@ -60,6 +63,11 @@ class DynamixelServo:
     def baud(self) -> int:
         """Bits per second it listens at."""
         return BAUDS[self.memory["baud"]]
+
+    @property
+    def shadowed_id(self) -> int:
+        """An id it obeys too, without answering; 255 for none."""
+        return self.memory["secondary_id"]
 
     @property
     def has_torque(self) -> bool:

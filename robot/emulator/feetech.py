@@ -87,7 +87,7 @@ class FeetechChain(Chain[FeetechServo]):
                 servo.write(address, parameters[start + 1 : start + 1 + size])
 
     def _answer(self, servo: FeetechServo, servo_id: int, data: bytes) -> list[Answer]:
-        if not self._may_speak(servo):
+        if not self._may_speak(servo, servo_id):
             return []
         delay = servo.memory["return_delay"] * 2e-6
         return [Answer(frame(servo_id, servo.error_byte(), data), delay, (servo_id,))]

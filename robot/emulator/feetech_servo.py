@@ -8,6 +8,7 @@ value written while locked works until the power goes; that the goal stays while
 from __future__ import annotations
 
 from math import inf, pi
+from typing import ClassVar
 
 from demoloop.robot.emulator.feetech_table import BAUDS, TABLE
 from demoloop.robot.emulator.motor import (
@@ -34,6 +35,8 @@ _MAKE_MIDDLE = 128
 class FeetechServo:
     """One STS3215: its table, its firmware's position loop, its protections."""
 
+    bauds: ClassVar[tuple[int, ...]] = BAUDS
+
     def __init__(
         self, servo_id: int, shaft: Shaft | None = None, *, volts: float = 7.4, baud: int = BAUDS[0]
     ) -> None:
@@ -55,6 +58,11 @@ class FeetechServo:
     def baud(self) -> int:
         """Bits per second it listens at."""
         return BAUDS[min(self.memory["baud"], len(BAUDS) - 1)]
+
+    @property
+    def shadowed_id(self) -> int:
+        """None: these have no second id."""
+        return 255
 
     @property
     def has_torque(self) -> bool:
