@@ -12,15 +12,39 @@ from demoloop.robot.arms import ARMS, ArmModel, find_arm
 
 # Where the tool centre is, from published numbers alone: origin of the first pitch joint [m], then
 # for each pitch joint the step (ahead, up) [m] to what comes next. The SO-100's and the Koch's are
-# those of MuJoCo Menagerie, the ViperX's those of Trossen's URDF (its own page gives 0.5365, 0,
-# 0.4271 for the tool at 0), the SO-101's those of its maker, typed in test_so101 again.
-CHAINS = {
-    "so101": ((0.0692, 0.1166), [(0.0280, 0.1126), (0.1349, 0.0052), (0.1593, -0.0079)]),
-    "so100": ((0.0758, 0.1190), [(0.0280, 0.1126), (0.1349, 0.0052), (0.1543, -0.0089)]),
-    "koch": ((-0.0120, 0.0563), [(0.0148, 0.1083), (0.1005, 0.0027), (0.1098, 0.0005)]),
-    "viperx_300s": ((0.0, 0.12705), [(0.05955, 0.3), (0.3, 0.0), (0.176944, 0.0)]),
+# those of MuJoCo Menagerie, the ViperX's those of Trossen's URDF (whose kinematics have the tool
+# at 0.5365, 0, 0.4271), the SO-101's those of its maker.
+Chain = tuple[tuple[float, float], dict[str, tuple[float, float]]]
+CHAINS: dict[str, Chain] = {
+    "so101": (
+        (0.0692, 0.1166),
+        {
+            "shoulder_lift": (0.0280, 0.1126),
+            "elbow_flex": (0.1349, 0.0052),
+            "wrist_flex": (0.1593, -0.0079),
+        },
+    ),
+    "so100": (
+        (0.0758, 0.1190),
+        {
+            "shoulder_lift": (0.0280, 0.1126),
+            "elbow_flex": (0.1349, 0.0052),
+            "wrist_flex": (0.1543, -0.0089),
+        },
+    ),
+    "koch": (
+        (-0.0120, 0.0563),
+        {
+            "shoulder_lift": (0.0148, 0.1083),
+            "elbow_flex": (0.1005, 0.0027),
+            "wrist_flex": (0.1098, 0.0005),
+        },
+    ),
+    "viperx_300s": (
+        (0.0, 0.12705),
+        {"shoulder": (0.05955, 0.3), "elbow": (0.3, 0.0), "wrist_angle": (0.176944, 0.0)},
+    ),
 }
-CHAINS |= {f"{name}_leader": CHAINS[name] for name in ("so101", "koch")}
 PITCHES = (0.3, -0.5, 0.7)  # rad, of those three joints
 MASS_KG = {"so101": 0.632, "so100": 0.76, "koch": 0.31, "viperx_300s": 3.6}
 REACH_M = {"so101": 0.41, "so100": 0.41, "koch": 0.325, "viperx_300s": 0.78}
@@ -120,9 +144,11 @@ def test_a_pose_inside_the_table_or_itself_would_be_seen(arm: ArmModel) -> None:
     forward = [0.0] * arm.spec.action_dim
     forward[1] = arm.spec.joints[1].high
     forward[2] = 0.5
-    assert frozenset(("world", "gripper")) in touching(model, placed(arm, model, tuple(forward)))
+    hand = model.body(int(model.site("tcp").bodyid[0])).name
+    assert frozenset(("world", hand)) in touching(model, placed(arm, model, tuple(forward)))
     inward = list(arm.rest)
-    wrist = arm.spec.joint_names.index("wrist_angle" if len(inward) == 7 else "wrist_flex")
+    _, links = CHAINS[arm.spec.name.removesuffix("_leader")]
+    wrist = arm.spec.joint_names.index(list(links)[-1])
     inward[wrist] = arm.spec.joints[wrist].high
     assert touching(model, placed(arm, model, tuple(inward)))
 
@@ -135,20 +161,17 @@ def test_arm_weighs_about_what_its_maker_says(arm: ArmModel) -> None:
 
 
 def test_arm_reaches_about_as_far_as_its_maker_says(arm: ArmModel) -> None:
-    _, links = CHAINS[arm.spec.name]
-    reach = sum(float(np.hypot(*link)) for link in links)
+    _, links = CHAINS[arm.spec.name.removesuffix("_leader")]
+    reach = sum(float(np.hypot(*link)) for link in links.values())
     assert reach == pytest.approx(REACH_M[arm.spec.name.removesuffix("_leader")], abs=0.012)
 
 
 def test_tool_is_where_the_published_lengths_put_it(arm: ArmModel) -> None:
-    (ahead, up), links = CHAINS[arm.spec.name]
+    (ahead, up), links = CHAINS[arm.spec.name.removesuffix("_leader")]
     model = mujoco.MjModel.from_xml_path(str(arm.mjcf))
     data = mujoco.MjData(model)
-    is_viper = arm.spec.name == "viperx_300s"
-    names = ("shoulder", "elbow", "wrist_angle")
-    names = names if is_viper else ("shoulder_lift", "elbow_flex", "wrist_flex")
     angle = 0.0
-    for name, pitch, (length, rise) in zip(names, PITCHES, links, strict=True):
+    for pitch, (name, (length, rise)) in zip(PITCHES, links.items(), strict=False):
         data.joint(name).qpos = pitch
         angle += pitch  # about the axis to the left: what is ahead goes down
         ahead += length * np.cos(angle) + rise * np.sin(angle)
