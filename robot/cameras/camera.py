@@ -119,8 +119,9 @@ class Camera:
     def close(self) -> None:
         """Lets go of the camera; again is harmless. Returns after 5 s even if a driver hangs."""
         self._is_closing = True
-        if self._thread.is_alive():
-            self._thread.join(_CLOSE_S)
+        deadline = self._clock.now() + _CLOSE_S
+        while self._thread.is_alive() and self._clock.now() < deadline:
+            self._clock.sleep_until(self._clock.now() + _POLL_S)
 
     def newest(self) -> Frame:
         """Returns the newest picture however old it is; never waits."""

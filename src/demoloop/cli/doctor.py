@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 import demoloop
-from demoloop.cli import probes
+from demoloop.cli import doctor_cameras, probes
 from demoloop.cli.extras import EXTRAS_OF, install_command
 from demoloop.robot.realtime import PRIORITY
 
@@ -34,6 +34,10 @@ class Options:
 
     json: bool = False
     """Print the table as JSON, one object a row."""
+    cameras: bool = False
+    """Take a picture with each camera instead; 0: all of them deliver what was asked for."""
+    out: Path = Path("cameras.html")
+    """Where the pictures go."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ class Finding:
 
 def main(options: Options) -> int:
     """Examines this machine; 0 when the simulated loop works on it, else 1."""
+    if options.cameras:
+        return doctor_cameras.main(options.out)
     return report(examine(), as_json=options.json)
 
 

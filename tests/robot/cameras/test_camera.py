@@ -86,7 +86,6 @@ def test_a_queue_never_makes_a_picture_look_younger_than_it_is(
                 fake.sleep_if_busy()
             return getattr(self._inner, name)
 
-    clock.join()
     with Camera(SPEC, SETUP, opens=Busy, clock=clock) as camera:  # type: ignore[arg-type]
         fake.is_busy = True
         for _ in range(100):
@@ -95,7 +94,6 @@ def test_a_queue_never_makes_a_picture_look_younger_than_it_is(
             taken_at = fake.taken_at(read_number(frame.image))
             assert frame.time <= taken_at + TINY_S
         assert not fake.is_busy
-        clock.free()
 
 
 def test_pictures_come_in_order_and_none_twice(clock: SteppedClock) -> None:

@@ -29,11 +29,9 @@ class Desk:
 
 def test_two_cameras_of_one_model_are_never_mistaken(clock: SteppedClock) -> None:
     desk = Desk(clock)
-    clock.join(2)
     with Cameras(SO101, [WRIST, FRONT], opens=desk.opens, clock=clock) as cameras:
         clock.sleep_until(clock.now() + 1.0)
         frames = cameras.latest()
-        clock.free()
     assert set(frames) == {"front", "wrist"}
     assert read_number(frames["front"].image) < 1000 < read_number(frames["wrist"].image)
     assert set(cameras.settings["wrist"]) == {"exposure", "white_balance"}
@@ -41,7 +39,6 @@ def test_two_cameras_of_one_model_are_never_mistaken(clock: SteppedClock) -> Non
 
 def test_one_stale_camera_is_named(clock: SteppedClock) -> None:
     desk = Desk(clock)
-    clock.join(2)
     with Cameras(SO101, [FRONT, WRIST], opens=desk.opens, clock=clock) as cameras:
         desk.fakes[WRIST.device].is_hung = True
         clock.sleep_until(clock.now() + 0.5)
@@ -49,7 +46,6 @@ def test_one_stale_camera_is_named(clock: SteppedClock) -> None:
             cameras.latest()
         frames = cameras.newest()
         now = clock.now()
-        clock.free()
     assert now - frames["front"].time < 0.1 < now - frames["wrist"].time
 
 

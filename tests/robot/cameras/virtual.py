@@ -14,23 +14,15 @@ BEGIN = 1000.0  # s
 
 
 class SteppedClock(WallClock):
-    """Jumps to the earliest deadline once every thread that takes part sleeps until one.
+    """Jumps to the earliest deadline once the test and the thread of every camera sleep until one.
 
-    What such threads do is the same in every run, however busy the machine is. The test counts as
-    one of them; `free` lets everybody go on without it.
+    What they do is the same in every run, however busy the machine is.
     """
 
     def __init__(self) -> None:
         self._now = BEGIN
         self._sleepers: dict[int, float] = {}  # thread -> deadline
-        self._num_threads = 1
-        self._known: set[threading.Thread] = set()
         self._changed = threading.Condition()
-        self._is_free = False
-
-    def join(self, num_threads: int = 1) -> None:
-        """Waits for so many more threads from now on."""
-        self._num_threads += num_threads
 
     def now(self) -> float:
         """Seconds."""
@@ -39,26 +31,16 @@ class SteppedClock(WallClock):
     def sleep_until(self, deadline: float) -> None:
         """Returns when it is `deadline` [s]."""
         with self._changed:
-            if self._is_free:
-                self._now = max(self._now, deadline)
-                return
-            self._known.add(threading.current_thread())
             self._sleepers[threading.get_ident()] = deadline
             self._move_on()
-            while self._now < deadline and not self._is_free:
+            while self._now < deadline:
                 self._changed.wait(0.02)
                 self._move_on()  # some thread may have ended
             self._sleepers.pop(threading.get_ident(), None)
 
-    def free(self) -> None:
-        """Holds nobody back any longer."""
-        with self._changed:
-            self._is_free = True
-            self._changed.notify_all()
-
     def _move_on(self) -> None:
-        num_ended = sum(not thread.is_alive() for thread in self._known)
-        if len(self._sleepers) >= self._num_threads - num_ended:
+        cameras = [thread for thread in threading.enumerate() if thread.name.startswith("camera ")]
+        if len(self._sleepers) > len(cameras):
             earliest = min(self._sleepers.values())
             if earliest > self._now:
                 self._now = earliest
@@ -77,10 +59,5 @@ def streaming(
     fake: FakeUVC, setup: CameraSetup = SETUP, spec: CameraSpec = SPEC
 ) -> Iterator[Camera]:
     """A camera that streams in the virtual time of its fake."""
-    assert isinstance(fake.clock, SteppedClock)
-    fake.clock.join()
     with Camera(spec, setup, opens=fake.opens, clock=fake.clock) as camera:
-        try:
-            yield camera
-        finally:
-            fake.clock.free()
+        yield camera
