@@ -52,6 +52,24 @@ class Servo(Protocol):
         """Is switched off and on: torque off, volatile registers as they leave the factory."""
         ...
 
+    @property
+    def present_tick(self) -> int:
+        """What its position register shows, with its sign."""
+        ...
+
+    def stay(self) -> None:
+        """Takes where it is as its goal."""
+        ...
+
+    def read(self, address: int, size: int) -> bytes:
+        """Measures and returns bytes of its table."""
+        ...
+
+    @property
+    def alarms(self) -> frozenset[str]:
+        """What it complains of now."""
+        ...
+
     def trip(self, alarm: str) -> None:
         """Raises an alarm as if its cause had been there: overload, overheat, overcurrent."""
         ...

@@ -44,14 +44,22 @@ class DynamixelServo:
         *,
         volts: float | None = None,
         baud: int = 1_000_000,
+        return_delay: int = 250,
+        secondary_id: int = 255,
     ) -> None:
-        """Stands as delivered, except for id and baud rate."""
+        """Stands as delivered, except for what is given; the return delay is in 2 us.
+
+        Raises:
+            KeyError: There is no such model.
+        """
         self.model = MODELS[model]
         self.motor = Motor(self.model.constants, shaft or FreeShaft(), volts or self.model.volts)
         self.table = table_of(self.model)
         self.memory = Memory(self.table, _TABLE_SIZE)
         self.memory["id"] = servo_id
         self.memory["baud"] = BAUDS.index(baud)
+        self.memory["return_delay"] = return_delay
+        self.memory["secondary_id"] = secondary_id
         self.restart()
 
     @property
@@ -79,6 +87,12 @@ class DynamixelServo:
         """Bit 7 of every answer's error byte while a hardware error stands."""
         return 0x80 if self.memory["hardware_error"] else 0
 
+    @property
+    def alarms(self) -> frozenset[str]:
+        """What it complains of."""
+        error = self.memory["hardware_error"]
+        return frozenset(name for name, bit in _ALARM_BITS.items() if error >> bit & 1)
+
     def restart(self) -> None:
         """Is switched off and on, or rebooted: the EEPROM stays."""
         for register in self.table.registers.values():
@@ -94,7 +108,7 @@ class DynamixelServo:
         self._profile = Profile(self.motor.shaft.position)
         self._goal_before, self._span = inf, 0.0
         self._count_from_this_turn()
-        self.memory["goal_position"] = self._present()
+        self.stay()
 
     def trip(self, alarm: str) -> None:
         """Sets a hardware error, which lets go of the shaft where `shutdown` says so."""
@@ -195,6 +209,16 @@ class DynamixelServo:
         memory["present_temperature"] = max(0, round(motor.sense("temperature")))
         memory["moving"] = int(abs(velocity) > memory["moving_threshold"])
         memory["pending"] = int(self._waiting is not None)
+
+    @property
+    def present_tick(self) -> int:
+        """What its position register shows, with its sign."""
+        return self._present()
+
+    def stay(self) -> None:
+        """Takes where it is as its goal."""
+        self.memory["goal_position"] = self._present()
+        self._profile.jump(self.motor.shaft.position)
 
     def read(self, address: int, size: int) -> bytes:
         """Measures and returns bytes of the table, through the indirect window where asked."""

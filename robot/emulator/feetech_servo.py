@@ -38,13 +38,20 @@ class FeetechServo:
     bauds: ClassVar[tuple[int, ...]] = BAUDS
 
     def __init__(
-        self, servo_id: int, shaft: Shaft | None = None, *, volts: float = 7.4, baud: int = BAUDS[0]
+        self,
+        servo_id: int,
+        shaft: Shaft | None = None,
+        *,
+        volts: float = STS3215.nominal_volts,
+        baud: int = BAUDS[0],
+        return_delay: int = 250,
     ) -> None:
-        """A servo of the 7.4 V or the 12 V kind, its return delay as it leaves the factory."""
+        """Stands as delivered, of the 7.4 V or the 12 V kind; the return delay is in 2 us."""
         self.motor = Motor(STS3215, shaft or FreeShaft(), volts)
         self.memory = Memory(TABLE, _TABLE_SIZE)
         self.memory["id"] = servo_id
         self.memory["baud"] = BAUDS.index(baud)
+        self.memory["return_delay"] = return_delay
         self.memory["max_volts"] = 80 if volts < 9 else 140
         self._kept = bytes(self.memory.bytes)  # what the EEPROM holds
         self.restart()
@@ -82,9 +89,7 @@ class FeetechServo:
         self._waiting: tuple[int, bytes] | None = None
         self._profile = Profile(self.motor.shaft.position)
         self._limit_now = 0.0
-        # It wakes up with the goal where it stands.
-        self._sense()
-        self.memory["goal_position"] = self.memory["present_position"]
+        self.stay()
 
     def trip(self, alarm: str) -> None:
         """Raises an alarm until the torque is switched off."""
@@ -191,6 +196,16 @@ class FeetechServo:
         memory["status"] = self.error_byte()
         memory["moving"] = int(abs(velocity) > memory["moving_threshold"])
         memory["pending"] = int(self._waiting is not None)
+
+    @property
+    def present_tick(self) -> int:
+        """What its position register shows, with its sign."""
+        return self._present()
+
+    def stay(self) -> None:
+        """Takes where it is as its goal."""
+        self.memory["goal_position"] = to_sign_magnitude(self._present(), 15)
+        self._profile.jump(self.motor.shaft.position)
 
     def read(self, address: int, size: int) -> bytes:
         """Measures and returns bytes of the table; zeros where there is none."""

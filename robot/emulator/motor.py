@@ -31,8 +31,8 @@ class MotorConstants:
 STS3215 = MotorConstants(1.2116, 2.676, 7.4, 0.166 * 32, 5.2)
 # Stall 0.52 N m at 1.47 A and 5 V (e-manual); P 400 of 128ths, 885 counts of PWM.
 XL330 = MotorConstants(0.354, 3.4, 5.0, 400 / 128 * TICKS_PER_TURN / 6.2832 / 885, 10.8, 6.0)
-# Stall 1.4 N m at 1.3 A and 11.1 V.
-XL430 = MotorConstants(1.08, 8.5, 11.1, 800 / 128 * TICKS_PER_TURN / 6.2832 / 885, 6.0)
+# Stall 1.5 N m at 1.4 A and 12 V.
+XL430 = MotorConstants(1.08, 8.5, 12.0, 800 / 128 * TICKS_PER_TURN / 6.2832 / 885, 6.0)
 # Stall 4.1 N m at 2.3 A and 12 V.
 XM430 = MotorConstants(1.78, 5.2, 12.0, 800 / 128 * TICKS_PER_TURN / 6.2832 / 885, 4.8, 20.0)
 
