@@ -122,7 +122,7 @@ def test_switching_off_while_held_lets_it_fall_at_once(bars: Bars) -> None:
 def test_a_wall_is_felt_in_load_and_current(bars: Bars) -> None:
     for number in (0, 1):
         bars.hold(number, 2048 + 900)  # 1.38 rad; the wall of bar a stands at 1
-        bars.wait(1.5)
+    bars.wait(1.5)  # not yet the two seconds after which it protects itself
     assert bars.angle(0) == pytest.approx(0.95, abs=0.1)
     assert bars.angle(1) > 1.35
     assert bars.servo(0).motor.duty > 0.9 > 0.4 > bars.servo(1).motor.duty
