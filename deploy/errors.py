@@ -11,5 +11,9 @@ class PolicyError(DeployError):
     """A policy file does not load, does not fit the robot, or answers what it should not."""
 
 
+class OutsideError(PolicyError):
+    """The robot is where no demonstration was, too far for the policy to be asked."""
+
+
 class WireError(DeployError):
     """A message from the other side that is not one of ours, or says what cannot be."""

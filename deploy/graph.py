@@ -8,7 +8,7 @@ rest: it keeps a list instead of recursing, and it stops at a fixed number of fi
 from __future__ import annotations
 
 from demoloop.deploy.errors import PolicyError
-from demoloop.robot.card import fields
+from demoloop.robot.card import Buffer, fields
 
 OPSETS = range(17, 24)  # of the standard operators; `demoloop export` writes 20
 STANDARD_DOMAINS = ("", "ai.onnx")
@@ -30,7 +30,7 @@ _INSIDE = {
 }
 
 
-def check_graph_asks(data: bytes, what: str) -> None:
+def check_graph_asks(data: Buffer, what: str) -> None:
     """Raises PolicyError when a file wants what only the standard operators may not give.
 
     Args:

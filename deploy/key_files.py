@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from demoloop.deploy.errors import DeployError
 
-Role = Literal["viewer", "policy", "operator"]
+Role = Literal["viewer", "policy", "operator", "signer"]
 
 _MAX_FILE_BYTES = 4096
 Hex = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
@@ -27,9 +27,17 @@ class PublicKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     public: Hex
 
 
+class PublicSigner(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
+                   tag_field="kind", tag="demoloop public signer"):  # fmt: skip
+    """By which the other computers know who signed a policy file."""
+
+    name: str
+    public: Hex
+
+
 class TrustedKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
                  tag_field="kind", tag="demoloop trusted key"):  # fmt: skip
-    """A key of another computer, and what its owner may do here."""
+    """A key of another computer or of a signer, and what its owner may do here."""
 
     name: str
     public: Hex
@@ -49,7 +57,21 @@ class OwnKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
         return f"OwnKey({self.name!r}, {self.public!r})"
 
 
-_FileT = TypeVar("_FileT", PublicKey, TrustedKey, OwnKey)
+class OwnSigner(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
+                tag_field="kind", tag="demoloop secret signer"):  # fmt: skip
+    """The pair with which policy files are signed on this computer."""
+
+    name: str
+    public: Hex
+    secret: Hex
+
+    def __repr__(self) -> str:
+        """Leaves the secret out, for whatever prints or logs it."""
+        return f"OwnSigner({self.name!r}, {self.public!r})"
+
+
+Key = PublicKey | PublicSigner | TrustedKey | OwnKey | OwnSigner
+_FileT = TypeVar("_FileT", PublicKey, PublicSigner, TrustedKey, OwnKey, OwnSigner)
 
 
 def fingerprint(public: str) -> str:
@@ -89,7 +111,8 @@ def read_key(path: Path, kind: type[_FileT]) -> _FileT:
             content = file.read(_MAX_FILE_BYTES + 1) if stat.S_ISREG(found.st_mode) else b""
     except OSError as error:
         raise DeployError(f"{path} cannot be read: {error.strerror}") from error
-    if kind is not PublicKey:
+    is_public = kind in (PublicKey, PublicSigner)
+    if not is_public:
         check_private(path, found, "600")
     try:
         return msgspec.json.decode(content, type=kind)
@@ -97,12 +120,14 @@ def read_key(path: Path, kind: type[_FileT]) -> _FileT:
         # Not a word of the parser's: it might quote a secret.
         wanted = kind.__struct_config__.tag
         hint = "restore it, or make it anew with `demoloop keys`"
-        if kind is PublicKey and b"demoloop secret key" in content:
+        if is_public and b"demoloop secret" in content:
             hint = "it is a secret key, which never leaves its computer: copy NAME.public.json"
+        elif is_public and b"demoloop public" in content:
+            hint = "NAME.signer.json is trusted as signer, NAME.public.json as anything else"
         raise DeployError(f"{path} is not a {wanted}; {hint}") from None
 
 
-def write_new(path: Path, key: PublicKey | TrustedKey | OwnKey) -> bool:
+def write_new(path: Path, key: Key) -> bool:
     """Writes a file as a whole, and returns False when there is one already."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -2,7 +2,9 @@
 
 A folder holds `own.json` (never leaves this computer), `NAME.public.json` (to be copied to the
 others) and `trusted/NAME.json` for each key of another computer. All of it is for its owner alone.
-Keys are CURVE25519, written as 64 hexadecimal digits.
+Keys are CURVE25519, written as 64 hexadecimal digits. Where policy files are signed there is a
+second pair, Ed25519: `signer.json`, and `NAME.signer.json` to be copied. It is made apart, so that
+no robot need carry a secret with which policies for all the others could be signed.
 """
 
 from __future__ import annotations
@@ -18,8 +20,11 @@ from zmq.utils import z85
 
 from demoloop.deploy.errors import DeployError
 from demoloop.deploy.key_files import (
+    Key,
     OwnKey,
+    OwnSigner,
     PublicKey,
+    PublicSigner,
     Role,
     TrustedKey,
     check_private,
@@ -27,6 +32,7 @@ from demoloop.deploy.key_files import (
     read_key,
     write_new,
 )
+from demoloop.robot.signature import make_pair, sign
 
 DEFAULT_FOLDER = Path("~/.config/demoloop/keys")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
@@ -44,16 +50,18 @@ class KeyFolder:
         _check_name(name)
         public, secret = (z85.decode(key).hex() for key in zmq.curve_keypair())
         own = OwnKey(name, public, secret)
-        self._make(self.path)
         to_copy = self.path / f"{name}.public.json"
-        if not write_new(self.path / "own.json", own):
-            raise DeployError(
-                f"{self.path} holds the key of this computer already; it is who the "
-                "others trust, so remove own.json yourself to make another"
-            )
-        to_copy.unlink(missing_ok=True)  # of an earlier pair
-        write_new(to_copy, PublicKey(name, public))
+        self._keep(self.path / "own.json", own, to_copy, PublicKey(name, public))
         return own, to_copy
+
+    def generate_signer(self, name: str) -> tuple[OwnSigner, Path]:
+        """Makes the pair that signs policy files; returns it and the file to copy to the others."""
+        _check_name(name)
+        signer = OwnSigner(name, *make_pair())
+        to_copy = self.path / f"{name}.signer.json"
+        public = PublicSigner(name, signer.public)
+        self._keep(self.path / "signer.json", signer, to_copy, public)
+        return signer, to_copy
 
     def has_own(self) -> bool:
         """Whether this computer has a pair; one that only trusts others needs none."""
@@ -70,11 +78,26 @@ class KeyFolder:
             )
         own = read_key(path, OwnKey)
         if z85.decode(zmq.curve_public(z85.encode(bytes.fromhex(own.secret)))).hex() != own.public:
-            raise DeployError(
-                f"the public and the secret key in {path} do not belong together; "
-                "restore the file, or remove it and make a new key"
-            )
+            raise _mixed_up(path)
         return own
+
+    def has_signer(self) -> bool:
+        """Whether policy files can be signed here."""
+        return (self.path / "signer.json").exists()
+
+    def signer(self) -> OwnSigner:
+        """Returns the pair that signs policy files; raises DeployError when it cannot be used."""
+        self.check()
+        path = self.path / "signer.json"
+        if not self.has_signer():
+            raise DeployError(
+                f"{self.path} holds no key to sign with; make one with "
+                f"`demoloop keys generate NAME --signer --folder {self.path}`"
+            )
+        signer = read_key(path, OwnSigner)
+        if sign("", signer.secret).signer != signer.public:
+            raise _mixed_up(path)
+        return signer
 
     def trust(self, public: str, name: str, role: Role) -> TrustedKey:
         """Trusts a public key [64 hexadecimal digits] under a short name."""
@@ -178,6 +201,17 @@ class KeyFolder:
     def _file_of(self, name: str) -> Path:
         return self.trusted_path / f"{name}.json"
 
+    def _keep(self, path: Path, own: Key, to_copy: Path, public: Key) -> None:
+        """Writes a new pair, and never over another."""
+        self._make(self.path)
+        if not write_new(path, own):
+            raise DeployError(
+                f"{self.path} holds the key of this computer already; it is who the "
+                f"others trust, so remove {path.name} yourself to make another"
+            )
+        to_copy.unlink(missing_ok=True)  # of an earlier pair
+        write_new(to_copy, public)
+
     def _make(self, path: Path) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -196,6 +230,13 @@ def _check_name(name: str) -> None:
             f"{name!r} is no name for a key; take 1 to 32 small letters, digits and "
             "hyphens, such as arm-1"
         )
+
+
+def _mixed_up(path: Path) -> DeployError:
+    return DeployError(
+        f"the public and the secret key in {path} do not belong together; "
+        "restore the file, or remove it and make a new key"
+    )
 
 
 def _unknown(name: str, folder: Path, known: list[str]) -> DeployError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,61 +15,80 @@ from demoloop.deploy.chunks import ActionChunk
 from demoloop.deploy.errors import PolicyError
 from demoloop.deploy.fit import check_fit
 from demoloop.deploy.graph import check_graph_asks
+from demoloop.deploy.policy_file import opened
+from demoloop.deploy.providers import Provider, candidates, open_session
+from demoloop.deploy.signatures import Signers, describe
 from demoloop.robot import Observation, RobotSpec
 from demoloop.robot.card import CardError, PolicyCard, probe_input, verify_seal
+from demoloop.robot.signature import split
 
-MAX_FILE_BYTES = 512 << 20  # an ACT of 15 M parameters has 60 MB
+_log = logging.getLogger(__name__)
 
 
 class OnnxPolicy:
-    """Predicts action chunks with ONNX Runtime on the CPU. Made by `OnnxPolicy.load`.
+    """Predicts action chunks with ONNX Runtime. Made by `OnnxPolicy.load`.
 
     The graph is whole: `proprioception` float32 (1, P) and, per camera, `image.<camera>` uint8
     (1, H, W, 3) go in, `actions` float32 (1, horizon, action_dim) come out, absolute targets
     clamped to the joint limits. Normalising and resizing happen inside.
     """
 
-    def __init__(self, card: PolicyCard, session: ort.InferenceSession) -> None:
+    def __init__(
+        self, card: PolicyCard, session: ort.InferenceSession, provider: str, signed: str
+    ) -> None:
         self.card = card
+        self.provider = provider  # what computes it
+        self.signed = signed  # by whom, in words
         self._session = session
         names = card.spec.proprioception_names
         self._columns = [names.index(name) for name in card.proprioception_names]
 
     @classmethod
-    def load(cls, path: Path, spec: RobotSpec | None = None, threads: int = 1) -> OnnxPolicy:
+    def load(
+        cls,
+        path: Path,
+        spec: RobotSpec | None = None,
+        threads: int = 1,
+        *,
+        signers: Signers | None = None,
+        provider: Provider = "cpu",
+    ) -> OnnxPolicy:
         """Reads, checks and probes a policy file.
 
         Args:
             path: The file `demoloop export` wrote.
             spec: Of the robot it is to move; None asks only whether the file is sound.
             threads: CPU threads of one inference.
+            signers: Whose signature it must have; None does not look.
+            provider: What computes it. One whose answer to the probe is not that of the exporter
+                is passed over with a warning, and the CPU takes its place.
 
         Raises:
-            PolicyError: It is missing, edited, made for another robot, does not match its own
-                card, or answers the parity probe differently on this machine.
+            PolicyError: It is missing, edited, not signed by whom it should be, made for another
+                robot, does not match its own card, or answers the parity probe differently on
+                this machine.
         """
-        try:
-            size = Path(path).stat().st_size
-            if size > MAX_FILE_BYTES:
-                raise PolicyError(
-                    f"{path} has {size} bytes, a policy has at most {MAX_FILE_BYTES}; "
-                    "name the file that `demoloop export` wrote"
-                )
-            data = Path(path).read_bytes()
-        except OSError as error:
-            raise PolicyError(
-                f"cannot read the policy {path}: {error.strerror}; `demoloop export` writes one"
-            ) from error
-        try:
-            card = verify_seal(data)
-            check_graph_asks(data, f"the policy {path}")
-        except CardError as error:
-            raise PolicyError(f"{path}: {error}") from error
-        if spec is not None:
-            check_fit(card.spec, spec, f"the policy {path}")
-        session = _open(path, data, threads)
+        to_try = candidates(provider)
+        with opened(path) as file:
+            with file.looked_at() as data:
+                card, signed = _checked(path, data, signers)
+            if spec is not None:
+                check_fit(card.spec, spec, f"the policy {path}")
+            for name in to_try[:-1]:
+                try:
+                    return cls._probed(path, file.source, card, name, threads, signed)
+                except PolicyError as error:
+                    _log.warning("%s does not compute this policy: %s", name, error)
+            return cls._probed(path, file.source, card, to_try[-1], threads, signed)
+
+    @classmethod
+    def _probed(
+        cls, path: Path, source: str | bytes, card: PolicyCard, provider: str, threads: int,
+        signed: str,
+    ) -> OnnxPolicy:  # fmt: skip
+        session = open_session(path, source, provider, threads)
         _check_graph(path, card, session)
-        policy = cls(card, session)
+        policy = cls(card, session, provider, signed)
         policy.check_parity(path)
         return policy
 
@@ -135,23 +155,18 @@ class OnnxPolicy:
             )
 
 
-def _open(path: Path, data: bytes, threads: int) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # A waiting thread must not spin: the control loop needs that core more.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    # Weights outside the file are outside its seal: look for them where nothing can be.
-    options.add_session_config_entry(
-        "session.model_external_initializers_file_folder_path", "/nonexistent"
-    )
-    options.log_severity_level = 3
+def _checked(path: Path, data: memoryview, signers: Signers | None) -> tuple[PolicyCard, str]:
+    """Returns the card of a file and who signed it, before ONNX Runtime sees a byte of it."""
     try:
-        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors have no common base class below this
-        reason = str(error).splitlines()[0][:300]
-        raise PolicyError(f"{path}: onnxruntime {ort.__version__} refuses it: {reason}") from error
+        card = verify_seal(data)
+        _, signature = split(data)
+        signer = ""
+        if signers is not None:
+            signer = signers.check(card.sha256, signature, f"the policy {path}")
+        check_graph_asks(data, f"the policy {path}")
+    except CardError as error:
+        raise PolicyError(f"{path}: {error}") from error
+    return card, describe(signature, signer)
 
 
 def _check_graph(path: Path, card: PolicyCard, session: ort.InferenceSession) -> None:

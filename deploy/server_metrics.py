@@ -9,7 +9,7 @@ from demoloop.deploy.events import Detail, OnEvent
 from demoloop.deploy.metrics import Metric, counter, counters, gauge, histogram
 from demoloop.deploy.server import PolicyServer
 
-_KINDS = ("welcomed", "left", "refused")
+_KINDS = ("welcomed", "left", "refused", "outside")
 
 
 class Events:

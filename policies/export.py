@@ -28,6 +28,7 @@ from demoloop.policies.policy import Policy
 from demoloop.policies.quantize import quantize_convolutions
 from demoloop.robot import RobotSpec
 from demoloop.robot.card import CARD_KEY, ParityProbe, PolicyCard, probe_input, seal
+from demoloop.robot.signature import sign, trailer
 
 PARITY = 1e-5  # of a joint's range, between torch and ONNX Runtime
 INT8_PARITY = 0.01  # of a joint's range, between torch and the int8 file on real frames
@@ -66,7 +67,12 @@ class Onboard(nn.Module):
 
 
 def export(
-    run: Path, path: Path, *, int8: bool = False, frames: list[_Arrays] | None = None
+    run: Path,
+    path: Path,
+    *,
+    int8: bool = False,
+    frames: list[_Arrays] | None = None,
+    secret: str | None = None,
 ) -> ExportReport:
     """Writes the averaged policy of run folder `run` to `path`.
 
@@ -75,6 +81,7 @@ def export(
         path: The ONNX file to write; replaced only when all checks pass.
         int8: Quantise convolutions to 8 bits (static QDQ), with `frames` as calibration.
         frames: Real inputs to compare on: {"proprioception": (P,), "image.<camera>": (H, W, 3)}.
+        secret: Key to sign the file with, 64 hexadecimal digits; None leaves it unsigned.
 
     Raises:
         PolicyError: The run folder is none, `path` cannot be written, or the file answers
@@ -108,7 +115,10 @@ def export(
         expected = (_run(session, probe) if int8 else _torch(onboard, probe)).astype(float)
         tolerance = (INT8_PARITY if int8 else PARITY) * span.astype(float)
         _write_card(temporary, card, expected, tolerance)
-        seal(temporary)
+        sealed = seal(temporary)
+        if secret is not None:
+            with temporary.open("ab") as file:
+                file.write(trailer(sign(sealed.sha256, secret)))
         temporary.rename(path)
     except OSError as error:
         raise PolicyError(

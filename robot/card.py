@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demoloop.robot.errors import RobotError
+from demoloop.robot.signature import split
 from demoloop.robot.spec import RobotSpec
 
 CARD_KEY = "demoloop.card"  # the key of the card in the ONNX file's metadata
@@ -144,13 +145,15 @@ def verify_seal(data: Buffer) -> PolicyCard:
     """Returns the card of a file that is as `seal` left it; raises CardError when it is not.
 
     This finds accidents and edits: a cut download, a changed weight, a changed limit. It does
-    not find an attacker, who can compute a SHA-256 too; that takes a signature.
+    not find an attacker, who can compute a SHA-256 too; that takes a signature, which stands behind
+    what is sealed (signature.py).
     """
-    card = read_card(data)
-    at = _seal_position(memoryview(data))
+    sealed, _ = split(memoryview(data))
+    card = read_card(sealed)
+    at = _seal_position(sealed)
     if card.sha256 == UNSEALED:
         raise CardError("the policy file was never sealed; export it again to its end")
-    if card.sha256 != _digest(memoryview(data), at):
+    if card.sha256 != _digest(sealed, at):
         raise CardError(
             "the policy file was changed after its export (its sha256 is not the one on its "
             "card); copy it again, or export it again"

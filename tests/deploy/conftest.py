@@ -60,14 +60,14 @@ def observe(spec: RobotSpec) -> Callable[..., Observation]:
 
 
 def tiny_card(spec: RobotSpec) -> PolicyCard:
-    num_values = len(spec.proprioception_names)
+    fastest = [joint.max_velocity for joint in spec.joints]
     return PolicyCard(
         policy="ramp",
         spec=spec,
         spec_fingerprint=spec.fingerprint(),
         proprioception_names=spec.proprioception_names,
-        proprioception_low=(-0.5,) * num_values,
-        proprioception_high=(0.5,) * num_values,
+        proprioception_low=(*spec.low.tolist(), *(-speed for speed in fastest)),
+        proprioception_high=(*spec.high.tolist(), *fastest),
         horizon=HORIZON,
         tasks=("nothing in particular",),
         dataset_view="none",
@@ -131,9 +131,13 @@ def write_policy(
     path: Path,
     spec: RobotSpec,
     change_card: Callable[[PolicyCard], PolicyCard] = lambda card: card,
+    **of_card: object,
 ) -> Path:
-    """Writes a sealed policy file; `change_card` may spoil the card after the probe was run."""
-    model, card = tiny_graph(spec), tiny_card(spec)
+    """Writes a sealed policy file with a card of other values than the usual ones.
+
+    `change_card` may spoil the card after the probe was run.
+    """
+    model, card = tiny_graph(spec), msgspec.structs.replace(tiny_card(spec), **of_card)
     images, proprioception = probe_input(card)
     feeds = {f"image.{name}": image[None] for name, image in images.items()}
     session = ort.InferenceSession(model.SerializeToString())

@@ -11,7 +11,8 @@ from onnx import GraphProto, ModelProto, TensorProto, helper
 
 from demoloop.deploy.errors import PolicyError
 from demoloop.deploy.graph import OPSETS, check_graph_asks
-from demoloop.deploy.onnx_policy import MAX_FILE_BYTES, OnnxPolicy
+from demoloop.deploy.onnx_policy import OnnxPolicy
+from demoloop.deploy.policy_file import MAX_FILE_BYTES
 from demoloop.robot import DemoloopError
 
 

@@ -10,6 +10,7 @@ import tyro
 
 from demoloop.deploy.chunks import REPLAN_EVERY, ChunkExecution, TemporalEnsemble
 from demoloop.deploy.onnx_policy import OnnxPolicy
+from demoloop.deploy.seen_range import StillOutside, WithinSeenRange
 from demoloop.robot import Agent
 from demoloop.robot.arms.so101 import SO101
 from demoloop.sim.evaluate import evaluate
@@ -28,10 +29,12 @@ class PolicyAgent:
 
     def __call__(self, robot: SimRobot) -> Agent:
         """Loads and checks the file against the robot."""
-        policy = OnnxPolicy.load(self.path, robot.spec)
-        return (
+        file = OnnxPolicy.load(self.path, robot.spec)
+        policy = WithinSeenRange(file, file.card)
+        follow = (
             TemporalEnsemble(policy) if self.ensemble else ChunkExecution(policy, self.replan_every)
         )
+        return StillOutside(follow, robot.spec)
 
 
 @dataclass(frozen=True)

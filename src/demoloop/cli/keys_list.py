@@ -24,6 +24,9 @@ def main(options: Options) -> int:
     if folder.has_own():
         own = folder.own()
         print(f"{fingerprint(own.public)}  own       {own.name}")
+    if folder.has_signer():
+        signer = folder.signer()
+        print(f"{fingerprint(signer.public)}  signs     {signer.name}")
     for key in trusted:
         print(f"{fingerprint(key.public)}  {key.role:<8}  {key.name}")
     return 0

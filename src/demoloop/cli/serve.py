@@ -16,8 +16,11 @@ from demoloop.deploy.errors import DeployError
 from demoloop.deploy.keys import KeyFolder
 from demoloop.deploy.metrics_server import parse_address
 from demoloop.deploy.onnx_policy import OnnxPolicy
+from demoloop.deploy.providers import Provider
+from demoloop.deploy.seen_range import WithinSeenRange
 from demoloop.deploy.server import PolicyServer
 from demoloop.deploy.server_metrics import Events, server_metrics
+from demoloop.deploy.signatures import Signers
 
 _STATUS_EVERY_S = 10.0
 
@@ -31,7 +34,12 @@ class Options:
     bind: str = "tcp://127.0.0.1:5555"
     """Where to listen; port * takes a free one. Other computers need keys to connect."""
     keys: Path | None = None
-    """Folder of `demoloop keys`: let in who is trusted there as policy, and nobody else."""
+    """Folder of `demoloop keys`: let in who is trusted there as policy, and nobody else, and serve
+    what a signer trusted there has signed, and nothing else."""
+    allow_unsigned: bool = False
+    """With --keys: serve a policy that nobody has signed, but never one that is signed wrongly."""
+    provider: Provider = "auto"
+    """What computes the policy; auto takes what is installed and answers the file's own probe."""
     threads: int = 1
     """CPU threads of one inference."""
     log: Path | None = None
@@ -45,15 +53,23 @@ def main(options: Options) -> int:
     if options.threads < 1:
         raise DeployError(f"--threads is {options.threads}; an inference needs at least 1")
     check_endpoint(options.bind, "--bind", any_port=True, has_keys=options.keys is not None)
+    if options.allow_unsigned and options.keys is None:
+        raise DeployError("--allow-unsigned is for --keys FOLDER; without keys nobody asks for one")
     if options.metrics is not None:
         parse_address(options.metrics)
     with stop_on_signals() as stop, warned(_say), logged(options.log, "serve") as note:
-        policy = OnnxPolicy.load(options.policy, threads=options.threads)
         keys = None if options.keys is None else KeyFolder(options.keys)
+        policy = OnnxPolicy.load(
+            options.policy,
+            threads=options.threads,
+            signers=None if keys is None else Signers(keys, options.allow_unsigned),
+            provider=options.provider,
+        )
         events = Events(note)
+        within = WithinSeenRange(policy, policy.card, events)
         name = options.policy.name
         with (
-            PolicyServer(policy, options.bind, name, keys, events) as server,
+            PolicyServer(within, options.bind, name, keys, events) as server,
             measured(options.metrics, lambda: server_metrics(server, events)) as url,
         ):
             # Another process waits for this line and reads the endpoint off it.
@@ -75,7 +91,8 @@ def _describe(path: Path, policy: OnnxPolicy) -> str:
     cameras = " and ".join(f"{c.name} {c.height}x{c.width}" for c in spec.cameras) or "no camera"
     return (
         f"{path.name}: {policy.card.policy} for {spec.name}, {cameras}, "
-        f"{policy.card.horizon} steps at {spec.control_hz:g} Hz"
+        f"{policy.card.horizon} steps at {spec.control_hz:g} Hz, {policy.signed}, "
+        f"computed by {policy.provider}"
     )
 
 
