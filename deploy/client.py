@@ -60,7 +60,7 @@ class RemotePolicy:
         self.endpoint = endpoint
         self.timeout_s = timeout_s
         self.policy = ""  # the server's name for what it serves
-        self.refusal = ""  # the last sentence with which the server refused something
+        self.refusal = ""  # with which the server refused something since the last chunk
         self.num_welcomes = 0  # sessions so far: 1, unless the server went away in between
         self.num_dropped = 0  # messages that were garbled, foreign, unasked for or unsafe
         self._spec = spec
@@ -274,6 +274,7 @@ class RemotePolicy:
         self._asked = {seq: it for seq, it in self._asked.items() if seq > message.ack_seq}
         chunk = chunk_of(message, self._spec, asked[0])
         self._heard_at = self._progress_at = time.monotonic()
+        self.refusal = ""
         return Arrival(chunk, (self._heard_at - asked[1]) * 1e3, body.inference_ms)
 
     def _send(self, body: Body) -> bool:

@@ -19,6 +19,7 @@ from demoloop.robot.limiter import Limiter, Vector
 State = Literal["waiting", "running", "holding"]
 
 NO_CHUNK = "no chunk yet"
+RAN_OUT = "the last chunk ran out"
 BLEND_S = 0.15
 """Over which a new chunk takes over from the one before."""
 START_BLEND_S = 0.25
@@ -150,7 +151,7 @@ class Motion:
         )
         if not valid:
             if self._chunks:
-                self.hold("the last chunk ran out")
+                self.hold(RAN_OUT)
             return self.limiter.brake(now).astype(np.float32)
         if len(valid) < len(self._chunks):
             self._hand_over(valid)

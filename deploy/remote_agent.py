@@ -14,7 +14,7 @@ import numpy as np
 from demoloop.deploy.chunks import REPLAN_EVERY
 from demoloop.deploy.client import Arrival
 from demoloop.deploy.errors import DeployError
-from demoloop.deploy.motion import NO_CHUNK, Motion, State
+from demoloop.deploy.motion import NO_CHUNK, RAN_OUT, Motion, State
 from demoloop.robot import Action, Observation, RobotSpec
 
 _SILENT = "no sign of life from the server"
@@ -26,7 +26,7 @@ _SLOPE_S = 0.04  # on both sides of the instant whose velocity is foreseen
 class Connection(Protocol):
     """What a `RemoteAgent` needs of the line to its policy, whatever it runs over."""
 
-    refusal: str  # the last sentence with which the server refused something
+    refusal: str  # with which the server refused something since the last chunk
 
     @property
     def spec(self) -> RobotSpec:
@@ -112,8 +112,8 @@ class RemoteAgent:
     @property
     def reason(self) -> str:
         """Why it does not; empty while it does."""
-        if self.state == "waiting" and self.policy.refusal:
-            return self.policy.refusal
+        if self.policy.refusal and self.motion.reason in (NO_CHUNK, RAN_OUT):
+            return self.policy.refusal  # which is why none comes
         return self.motion.reason
 
     @property
