@@ -243,7 +243,8 @@ class ResidualBlock(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(B, in_channels, h, w) to (B, out_channels, h / stride, w / stride)."""
         branch = self.second(functional.relu(self.first(features)))
-        return functional.relu(self.shortcut(features) + self.scale * branch)
+        # In this order ONNX Runtime draws scale, sum and rectifier into the second convolution.
+        return functional.relu(self.shortcut(features) + branch * self.scale)
 
 
 class ResNet18(nn.Module):
