@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -50,12 +52,26 @@ class RemotePolicy:
     `send` and `collect` never wait and are for a control loop (`RemoteAgent`); `predict` waits for
     the answer and makes the connection a policy like any other. A server that went away is
     greeted again by itself. `connect` before use, `close` after, or use a `with` block.
+
+    Args:
+        endpoint: Where the server is.
+        spec: The robot at this end.
+        timeout_s: How long `connect` and `predict` wait.
+        pin: Which server to obey; needed off loopback.
+        dial: Opens the connection; another than the system's is for a simulated network.
+        clock: Seconds that only ever count up; those of the observations.
     """
 
     def __init__(
-        self, endpoint: str, spec: RobotSpec, timeout_s: float = 5.0, pin: Pin | None = None
+        self,
+        endpoint: str,
+        spec: RobotSpec,
+        timeout_s: float = 5.0,
+        pin: Pin | None = None,
+        *,
+        dial: Callable[[str, Pin | None], Connection] = open_connection,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Connects to nothing yet; `pin` says which server to obey, and is needed off loopback."""
         check_endpoint(endpoint, "--server", has_keys=pin is not None)
         self.endpoint = endpoint
         self.timeout_s = timeout_s
@@ -65,12 +81,15 @@ class RemotePolicy:
         self.num_dropped = 0  # messages that were garbled, foreign, unasked for or unsafe
         self._spec = spec
         self._pin = pin
+        self._dial = dial
+        self._clock = clock
         self._channel: Connection | None = None
         self._session = 0  # 0: not welcome yet
         self._up_to = 0
         self._sent = 0  # seq of the last observation
         # Observations that may still be answered: seq -> (observation time, sent at).
         self._asked: dict[int, tuple[float, float]] = {}
+        self._greetings: deque[int] = deque(maxlen=16)  # header times not answered yet, in turn
         self._progress = -1
         self._heard_at = self._progress_at = self._hello_at = self._beat_at = 0.0
 
@@ -82,7 +101,7 @@ class RemotePolicy:
     @property
     def is_connected(self) -> bool:
         """Whether the server has welcomed this robot and is heard, be its inference hanging."""
-        return self._session != 0 and time.monotonic() - self._heard_at < _DEAF_S
+        return self._session != 0 and self._clock() - self._heard_at < _DEAF_S
 
     @property
     def session(self) -> int:
@@ -97,7 +116,7 @@ class RemotePolicy:
     @property
     def silence_s(self) -> float:
         """How long the server's inference loop has shown no sign of life."""
-        return time.monotonic() - self._progress_at
+        return self._clock() - self._progress_at
 
     def connect(self) -> None:
         """Waits until the server welcomes this robot.
@@ -105,7 +124,7 @@ class RemotePolicy:
         Raises:
             DeployError: Nobody answers within `timeout_s`, or the policy does not fit the robot.
         """
-        self._channel = open_connection(self.endpoint, self._pin)
+        self._channel = self._dial(self.endpoint, self._pin)
         try:
             self._await_welcome(self._channel)
             self._channel.settle()
@@ -119,7 +138,7 @@ class RemotePolicy:
         if self._channel is None:
             return
         if self._session:
-            self._send(Bye())
+            self._send(Bye(), self._clock())
         self._channel.close()
         self._channel = None
         self._session = 0
@@ -144,7 +163,7 @@ class RemotePolicy:
         if self._channel is None or not self._channel.send(message):
             return False
         self._sent += 1
-        self._asked[self._sent] = (observation.time, time.monotonic())
+        self._asked[self._sent] = (observation.time, self._clock())
         return True
 
     def collect(self, wait_s: float = 0.0) -> list[Arrival]:
@@ -183,10 +202,10 @@ class RemotePolicy:
 
     def predict(self, observation: Observation) -> ActionChunk:
         """Sends the observation and waits for its chunk; raises DeployError after `timeout_s`."""
-        deadline = time.monotonic() + self.timeout_s
+        deadline = self._clock() + self.timeout_s
         self.refusal = ""
         asked_in = 0  # session
-        while time.monotonic() < deadline and not self.refusal:
+        while self._clock() < deadline and not self.refusal:
             # A new session knows nothing of what was asked in the one before.
             if asked_in != self._session and self.send(observation):
                 asked_in = self._session
@@ -197,10 +216,10 @@ class RemotePolicy:
         raise DeployError(f"{self.endpoint}: {reason}")
 
     def _await_welcome(self, channel: Connection) -> None:
-        deadline = time.monotonic() + self.timeout_s
+        deadline = self._clock() + self.timeout_s
         self._keep_alive()
         while self._session == 0:
-            if channel.is_hopeless() or time.monotonic() > deadline:
+            if channel.is_hopeless() or self._clock() > deadline:
                 because = f" ({self.refusal})" if self.refusal else ""
                 raise DeployError(
                     channel.why_not()
@@ -213,20 +232,21 @@ class RemotePolicy:
     def _keep_alive(self) -> None:
         if self._pin is not None:
             self._pin.check()
-        now = time.monotonic()
+        now = self._clock()
         if now - self._heard_at > _DEAF_S and now - self._hello_at > _HELLO_EVERY_S:
             # One that did not leave, because nobody is connected yet, is tried at the next call.
-            if self._send(Hello(self._spec, self._spec.fingerprint())):
+            if self._send(Hello(self._spec, self._spec.fingerprint()), now):
                 self._hello_at = now
+                self._greetings.append(to_nanoseconds(now))
         elif self._session and now - self._beat_at > HEARTBEAT_S:
             self._beat_at = now
-            self._send(Heartbeat())
+            self._send(Heartbeat(), now)
 
     def _hear(self, message: Message) -> Arrival | None:
         body = message.body
         if isinstance(body, Welcome):
             self._begin(message, body)
-        elif isinstance(body, Fault):
+        elif isinstance(body, Fault) and message.session in (0, self._session):
             self._take_fault(body)
         elif message.session != self._session:
             self.num_dropped += 1
@@ -245,6 +265,11 @@ class RemotePolicy:
         self._session, self._progress_at = 0, -float("inf")
 
     def _begin(self, message: Message, welcome: Welcome) -> None:
+        if message.time_ns not in self._greetings:
+            self.num_dropped += 1  # a duplicate, or late: a greeting after it was answered already
+            return
+        while self._greetings.popleft() != message.time_ns:
+            pass
         self._session, self._up_to, self._sent = message.session, welcome.up_to, 0
         self._asked.clear()
         self.num_welcomes += 1
@@ -253,7 +278,7 @@ class RemotePolicy:
         self._progress_at = self._beat_at = self._heard_at
 
     def _note_life(self, progress: int) -> None:
-        self._heard_at = time.monotonic()
+        self._heard_at = self._clock()
         if progress != self._progress:
             self._progress, self._progress_at = progress, self._heard_at
 
@@ -273,10 +298,10 @@ class RemotePolicy:
         # Nor will an earlier one be answered any more: answers keep the order of their questions.
         self._asked = {seq: it for seq, it in self._asked.items() if seq > message.ack_seq}
         chunk = chunk_of(message, self._spec, asked[0])
-        self._heard_at = self._progress_at = time.monotonic()
+        self._heard_at = self._progress_at = self._clock()
         self.refusal = ""
         return Arrival(chunk, (self._heard_at - asked[1]) * 1e3, body.inference_ms)
 
-    def _send(self, body: Body) -> bool:
-        message = Message(body, self._session, self._sent, time_ns=time.monotonic_ns())
+    def _send(self, body: Body, now: float) -> bool:
+        message = Message(body, self._session, self._sent, time_ns=to_nanoseconds(now))
         return self._channel is not None and self._channel.send(message)

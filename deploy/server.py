@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 
-from demoloop.deploy.channel import Letter
+from demoloop.deploy.channel import Letter, Listener
 from demoloop.deploy.chunks import Predictor
 from demoloop.deploy.endpoints import HEARTBEAT_S
 from demoloop.deploy.errors import DeployError, PolicyError, WireError
@@ -19,7 +19,7 @@ from demoloop.deploy.fit import check_fit
 from demoloop.deploy.inference import Answer, Question, answer
 from demoloop.deploy.keys import KeyFolder
 from demoloop.deploy.metrics import LATENCY_BOUNDS_S, Histogram
-from demoloop.deploy.translate import chunk_message, observation_of
+from demoloop.deploy.translate import chunk_message, observation_of, to_nanoseconds
 from demoloop.deploy.transports import open_listener
 from demoloop.deploy.wire import (
     Body,
@@ -50,6 +50,7 @@ class _Robot:
     session: int
     heard_at: float
     user_id: str  # its public key; empty without keys
+    greeted_ns: int  # the time in the header of its Hello, which names it
     up_to: int = 1  # the credit: observations up to this seq may come
     received: int = 0  # seq of the last observation
     is_waiting: bool = False  # for the answer to it
@@ -64,6 +65,15 @@ class PolicyServer:
     while it infers, the thread that called `serve` listens, so that one slow answer delays no
     heartbeat. A heartbeat carries how far the first of them has come: a count that stands still
     hangs, though the process be alive.
+
+    Args:
+        policy: Answers.
+        endpoint: Where to listen.
+        name: Of the policy, for robots to show.
+        keys: Who may connect; needed off loopback.
+        on_event: Hears of robots that come and go, and of refusals.
+        listen: Binds; another than the system's is for a simulated network.
+        clock: Seconds that only ever count up.
     """
 
     def __init__(
@@ -73,8 +83,10 @@ class PolicyServer:
         name: str = "policy",
         keys: KeyFolder | None = None,
         on_event: OnEvent = ignore,
+        *,
+        listen: Callable[[str, KeyFolder | None], Listener] = open_listener,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Binds nothing yet; `on_event` hears of robots that come and go, and of refusals."""
         self.endpoint = endpoint
         self.num_answered = 0
         self.inference = Histogram(LATENCY_BOUNDS_S)  # of each answer [s]
@@ -83,6 +95,8 @@ class PolicyServer:
         self._name = name[:200]
         self._robots: dict[bytes, _Robot] = {}
         self._keys = keys
+        self._open = listen
+        self._clock = clock
         self._questions: deque[Question] = deque()  # credits keep it to one per robot
         self._progress = 0  # turns of the inference loop
         self._beat_at = 0.0
@@ -92,7 +106,7 @@ class PolicyServer:
 
     def __enter__(self) -> PolicyServer:
         """Binds; raises DeployError when the endpoint is taken or needs keys, or keys are bad."""
-        self._channel = open_listener(self.endpoint, self._keys)
+        self._channel = self._open(self.endpoint, self._keys)
         self.endpoint = self._channel.endpoint
         return self
 
@@ -124,17 +138,17 @@ class PolicyServer:
         # A daemon, since a policy that hangs must not keep the process from ending.
         worker = threading.Thread(target=self._work, name="inference", daemon=True)
         worker.start()
-        shown_at = time.monotonic()
+        shown_at = self._clock()
         try:
             while not stop.wait(_TURN_S) and self._failure is None:
                 if self._lock.acquire(blocking=False):  # the worker infers
                     try:
-                        self._listen(0.0)
+                        self.listen()
                     finally:
                         self._lock.release()
-                if on_beat is not None and time.monotonic() >= shown_at:
+                if on_beat is not None and self._clock() >= shown_at:
                     on_beat()
-                    shown_at = time.monotonic() + HEARTBEAT_S
+                    shown_at = self._clock() + HEARTBEAT_S
         finally:
             self._has_ended = True
             worker.join(_END_S)
@@ -142,34 +156,41 @@ class PolicyServer:
             raise self._failure
 
     def _work(self) -> None:
-        """Listens, and answers one question after the other."""
+        """Answers one question after the other."""
         answered: Answer | None = None
         try:
             while True:
                 with self._lock:
                     if self._has_ended:
                         return
-                    if answered is not None:
-                        self._deliver(answered)
-                    self._progress += 1
-                    until = 0.0 if self._questions else self._beat_at - time.monotonic()
-                    self._listen(max(0.0, until))
-                    question = self._questions.popleft() if self._questions else None
+                    until = 0.0 if self._questions else self._beat_at - self._clock()
+                    question = self.turn(answered, max(0.0, until))
                 answered = answer(self._policy, question) if question is not None else None
         except BaseException as error:
             self._failure = error  # for the thread that called `serve`
 
-    def _listen(self, seconds: float) -> None:
+    def turn(self, answered: Answer | None, wait_s: float = 0.0) -> Question | None:
+        """Delivers an answer, hears what comes, and returns what is to be answered next.
+
+        One turn of the inference loop, for whoever turns it himself instead of calling `serve`.
+        """
+        if answered is not None:
+            self._deliver(answered)
+        self._progress += 1
+        self.listen(wait_s)
+        return self._questions.popleft() if self._questions else None
+
+    def listen(self, wait_s: float = 0.0) -> None:
         """Waits at most so long, hears what has come, and says that the server lives."""
-        self._channel.wait(seconds)
+        self._channel.wait(wait_s)
         for _ in range(_BURST):
             letter = self._channel.receive()
             if letter is None:
                 break
             self._hear(letter)
-        if time.monotonic() >= self._beat_at:
+        if self._clock() >= self._beat_at:
             self._beat()
-            self._beat_at = time.monotonic() + HEARTBEAT_S
+            self._beat_at = self._clock() + HEARTBEAT_S
 
     def _hear(self, letter: Letter) -> None:
         """Handles one message; whatever it is, only its sender feels the consequences."""
@@ -182,13 +203,13 @@ class PolicyServer:
             return self._refuse(identity, 0, "bad_message", str(error))
         body, session = message.body, message.session
         if isinstance(body, Hello):
-            return self._greet(letter, body)
+            return self._greet(letter, body, message.time_ns)
         robot = self._robots.get(identity)
         if robot is None or robot.session != session:
             if not isinstance(body, Bye):
                 self._refuse(identity, session, "unknown_session", "say Hello first")
             return None
-        robot.heard_at = time.monotonic()
+        robot.heard_at = self._clock()
         if isinstance(body, ObservationBody):
             self._take(identity, robot, message)
         elif isinstance(body, Heartbeat):
@@ -197,8 +218,11 @@ class PolicyServer:
             self._part(identity, "said goodbye")
         return None
 
-    def _greet(self, letter: Letter, hello: Hello) -> None:
+    def _greet(self, letter: Letter, hello: Hello, time_ns: int) -> None:
         identity = letter.identity
+        known = self._robots.get(identity)
+        if known is not None and time_ns <= known.greeted_ns:
+            return self._welcome(identity, known)  # it came twice, or late
         try:
             check_fit(self._policy.spec, hello.spec, f"the served policy {self._name}")
         except PolicyError as error:
@@ -215,11 +239,14 @@ class PolicyServer:
         # One that greets again and again must not pile up questions, each with a new credit.
         self._questions = deque(q for q in self._questions if q.identity != identity)
         self._part(identity, "greeted anew")
-        robot = _Robot(session, time.monotonic(), letter.user_id)
+        robot = _Robot(session, self._clock(), letter.user_id, time_ns)
         self._robots[identity] = robot
         self._on_event("welcomed", session, robot=hello.spec.name, key=letter.user_id[:16])
-        self._send(identity, Welcome(self._name, self._policy.spec.fingerprint(), robot.up_to))
-        return None
+        return self._welcome(identity, robot)
+
+    def _welcome(self, identity: bytes, robot: _Robot) -> None:
+        body = Welcome(self._name, self._policy.spec.fingerprint(), robot.up_to)
+        self._post(identity, Message(body, robot.session, time_ns=robot.greeted_ns))
 
     def _take(self, identity: bytes, robot: _Robot, message: Message) -> None:
         if not robot.received < message.seq <= robot.up_to:
@@ -268,7 +295,7 @@ class PolicyServer:
             if not self._channel.allows(robot.user_id):
                 self._refuse(identity, robot.session, "not_trusted", "this robot's key was revoked")
                 self._part(identity, "its key was revoked")
-            elif time.monotonic() - robot.heard_at > _FORGET_S:
+            elif self._clock() - robot.heard_at > _FORGET_S:
                 self._part(identity, f"silent for {_FORGET_S:g} s")
             else:
                 self._send(identity, Heartbeat(self._progress, robot.up_to))
@@ -276,12 +303,12 @@ class PolicyServer:
     def _refuse(self, identity: bytes, session: int, code: FaultCode, text: str) -> None:
         self._on_event("refused", session, code=code, reason=text)
         fault = Fault(code, text[:1000])
-        self._post(identity, Message(fault, session, time_ns=time.monotonic_ns()))
+        self._post(identity, Message(fault, session, time_ns=to_nanoseconds(self._clock())))
 
     def _send(self, identity: bytes, body: Body) -> None:
         robot = self._robots.get(identity)
         session = robot.session if robot else 0
-        self._post(identity, Message(body, session, time_ns=time.monotonic_ns()))
+        self._post(identity, Message(body, session, time_ns=to_nanoseconds(self._clock())))
 
     def _post(self, identity: bytes, message: Message) -> None:
         try:

@@ -56,7 +56,10 @@ Frames = Annotated[tuple[Frame, ...], Meta(max_length=MAX_FRAMES)]
 
 
 class Hello(msgspec.Struct, frozen=True):
-    """Robot to server: what I am. Asks for a new session."""
+    """Robot to server: what I am. Asks for a new session.
+
+    The header's t_mono_ns names the greeting: one that comes twice begins no second session.
+    """
 
     spec: RobotSpec
     fingerprint: Name
@@ -64,7 +67,11 @@ class Hello(msgspec.Struct, frozen=True):
 
 
 class Welcome(msgspec.Struct, frozen=True):
-    """Server to robot: the policy fits you; the header holds your session."""
+    """Server to robot: the policy fits you; the header holds your session.
+
+    The header's t_mono_ns is that of the Hello it answers, so that a welcome that comes late or
+    twice begins nothing anew.
+    """
 
     policy: Sentence
     fingerprint: Name

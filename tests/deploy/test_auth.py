@@ -73,7 +73,7 @@ class Peer:
             self.socket.send_multipart(encode(message))
 
     def greet(self, spec: RobotSpec) -> int:
-        self.say(Message(Hello(spec, spec.fingerprint())))
+        self.say(Message(Hello(spec, spec.fingerprint()), time_ns=time.monotonic_ns()))
         while self.socket.poll(10_000):
             message = decode(self.socket.recv_multipart())
             if isinstance(message.body, Welcome):
@@ -142,7 +142,7 @@ def test_key_that_is_not_trusted_as_policy_reaches_nothing_and_is_told(
             RemotePolicy(server.endpoint, spec, pin=Pin(stranger)).connect()
         peer = Peer(server.endpoint, Pin(stranger))  # and once more, with none of our manners
         for seq in range(5):
-            peer.say(Message(Hello(spec, spec.fingerprint())))
+            peer.say(Message(Hello(spec, spec.fingerprint()), time_ns=time.monotonic_ns()))
             peer.say(observation_message(observe(), 1, seq))
         ask(server.endpoint, spec, observe(time=7.0), friend)
         assert not peer.socket.poll(0)
@@ -160,7 +160,7 @@ def test_plaintext_peer_reaches_nothing_and_is_told(
             RemotePolicy(server.endpoint, spec).connect()
         peer = Peer(server.endpoint)
         for seq in range(5):
-            peer.say(Message(Hello(spec, spec.fingerprint())))
+            peer.say(Message(Hello(spec, spec.fingerprint()), time_ns=time.monotonic_ns()))
             peer.say(observation_message(observe(), 1, seq))
         ask(server.endpoint, spec, observe(time=7.0), friend)
         assert not peer.socket.poll(0)
@@ -228,10 +228,10 @@ def test_living_connection_of_a_revoked_key_reaches_nothing_more(
         eventually(lambda: server.num_robots == 0)
         peer.heard()
         for seq in range(1, 20):
-            peer.say(Message(Hello(spec, spec.fingerprint())))
+            peer.say(Message(Hello(spec, spec.fingerprint()), time_ns=time.monotonic_ns()))
             peer.say(observation_message(observe(time=2.0), session, seq))
-        for time in (7.0, 8.0):
-            ask(server.endpoint, spec, observe(time=time), friend)
+        for at in (7.0, 8.0):
+            ask(server.endpoint, spec, observe(time=at), friend)
         assert peer.heard() == []
         with pytest.raises(DeployError, match="does not trust this robot's key"):
             RemotePolicy(server.endpoint, spec, pin=Pin(lost)).connect()

@@ -77,8 +77,9 @@ def welcomed(liar: Liar, spec: RobotSpec) -> Iterator[RemotePolicy]:
     policy = RemotePolicy(liar.endpoint, spec)
 
     def welcome() -> None:
-        liar.hear(Hello)
-        liar.say(Message(Welcome("liar", spec.fingerprint(), up_to=1), session=5))
+        greeting = liar.hear(Hello)
+        body = Welcome("liar", spec.fingerprint(), up_to=1)
+        liar.say(Message(body, session=5, time_ns=greeting.time_ns))
 
     thread = threading.Thread(target=welcome)
     thread.start()

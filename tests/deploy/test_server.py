@@ -71,7 +71,7 @@ class Peer:
         raise AssertionError(f"no {kind.__name__} came")
 
     def greet(self, spec: RobotSpec) -> int:
-        self.say(Message(Hello(spec, spec.fingerprint())))
+        self.say(Message(Hello(spec, spec.fingerprint()), time_ns=time.monotonic_ns()))
         return self.hear(Welcome)[0].session
 
     def heard_before_a_heartbeat(self) -> list[Message]:
