@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ class Health:
     silent: tuple[str, ...] = ()  # joints that did not answer this time
 
 
+@runtime_checkable
 class Arm(Robot, Protocol):
     """A robot whose motors can be switched on and off."""
 
