@@ -174,13 +174,22 @@ class Commands:
         if body is None:
             return limiter.follow(target, velocity, now)
         before = limiter.position, limiter.velocity, limiter.time
-        obstacle = ""
-        if self.blocked and not self.is_moving:
-            # Asked for the same again it would tremble at the wall.
-            obstacle = self._hit(body, limiter.position, target)
-        if not obstacle:
-            limiter.follow(target, velocity, now)
-            obstacle = self._hit(body, before[0], self._stop())
+
+        def step(joints: NDArray[np.bool_]) -> str:
+            """Moves these joints on, the others to rest; returns what would be hit."""
+            limiter.position, limiter.velocity, limiter.time = before
+            there, speed = np.where(joints, target, before[0]), np.where(joints, velocity, 0.0)
+            limiter.follow(there, speed, now)
+            return self._hit(body, before[0], self._stop())
+
+        # Blocked, and asked for the same again: it would tremble at the wall.
+        obstacle = self._hit(body, before[0], target) if self.blocked else ""
+        obstacle = obstacle or step(np.ones(len(target), bool))
+        if obstacle and not self._hit(body, before[0], target):
+            # It is only the straight way there: let those joints go first that may.
+            free = np.array([not step(joint) for joint in np.eye(len(target), dtype=bool)])
+            if free.any() and not step(free):
+                obstacle = ""
         if obstacle:
             limiter.position, limiter.velocity, limiter.time = before
             limiter.brake(now)

@@ -61,7 +61,7 @@ class Keeper:
         self._name, self._dim = robot.spec.name, robot.spec.action_dim
         self._lost_at: float | None = None  # s, when it was unplugged
         self._next_try_at = -math.inf  # s
-        self._said_blocked = ""
+        self._is_blocked = False
 
     def now(self) -> float:
         """The time [s]."""
@@ -107,9 +107,9 @@ class Keeper:
             if self.arm is None or isinstance(error, ActionError):
                 raise
             raise self._lose(error) from error
-        if self.commands.blocked != self._said_blocked:
-            self._said_blocked = self.commands.blocked
-            self.say(f"waits: {self._said_blocked}" if self._said_blocked else "goes on")
+        if bool(self.commands.blocked) != self._is_blocked:
+            self._is_blocked = not self._is_blocked
+            self.say(f"waits: {self.commands.blocked}" if self._is_blocked else "goes on")
         return sent
 
     def brake(self, now: float) -> bool:

@@ -27,8 +27,8 @@ class Limits:
     """rad/s (or openings/s) of the first way to whatever is commanded first, and of homing: slow
     enough to step back. gello catches up with 0.05 rad per step."""
     start_acceleration: float = 2.0
-    """rad/s^2 (or openings/s^2) on that way. An STS3215 is damped by 0.43 (BAM's figures): if it set
-    off at once it would pass this speed by a third."""
+    """rad/s^2 (or openings/s^2) on that way. An STS3215 is damped by 0.43 (BAM's figures): set off
+    at once it passes this speed by a third."""
     start_within: float = 0.05
     """rad (or openings): nearer than this to what is commanded the start is over."""
 

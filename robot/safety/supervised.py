@@ -23,7 +23,7 @@ from demoloop.robot.errors import ActionError
 from demoloop.robot.interface import Action, Observation, Robot, check_action
 from demoloop.robot.loop import WallClock
 from demoloop.robot.safety.body import Body
-from demoloop.robot.safety.faults import Event, Fault, SafetyError, State
+from demoloop.robot.safety.faults import Fault, SafetyError, State
 from demoloop.robot.safety.keeper import Keeper, OnEvent
 from demoloop.robot.safety.limits import Limits
 from demoloop.robot.safety.owner import Owner
@@ -32,18 +32,13 @@ from demoloop.robot.spec import RobotSpec
 
 PERIOD_S = 0.01
 """Of the cycles that `arm`, `go`, `hold` and `relax` run by themselves."""
-_STOPPING_S = 2.0
-"""More than any arm needs to slow down."""
+_STOPPING_S = 2.0  # more than any arm needs to slow down
 _NEXT_STEP: dict[State, str] = {
     "DISCONNECTED": "connect() first",
     "IDLE": "its torque is off: arm() first",
     "ARMED": "it holds: relax() first",
     "RUNNING": "it moves: hold() or relax() first",
 }
-
-
-def ignore(_: Event) -> None:
-    """Listens to nothing."""
 
 
 class Supervised:
@@ -73,7 +68,7 @@ class Supervised:
         clock: WallClock | None = None,
         home: Action | None = None,
         watchdog: Watch | None = None,
-        on_event: OnEvent = ignore,
+        on_event: OnEvent = lambda _: None,
     ) -> None:
         if clock is None and isinstance(robot, Arm):
             clock = WallClock()
@@ -99,7 +94,7 @@ class Supervised:
 
     @property
     def blocked(self) -> str:
-        """What the arm waits in front of while it runs; empty when it is free."""
+        """What the arm waits in front of; empty when it is free."""
         return self._keeper.commands.blocked
 
     def __enter__(self) -> Supervised:
@@ -148,7 +143,7 @@ class Supervised:
             if keeper.state == "RUNNING":
                 keeper.to("ARMED", "slowing down, then holding")
         self._cycle(keeper.brake, _STOPPING_S, "ARMED")
-        with self._owner as keeper:
+        with self._owner:
             keeper.commands.start()
 
     def go(self, pose: Action, speed: float | None = None) -> None:

@@ -16,13 +16,13 @@ Vector = NDArray[np.float64]
 
 SPEC = replace(SO101, cameras=())
 TICK_S = 0.01
-REST = np.array([0.0, -1.15, 0.95, 1.2, 0.0, 0.5])  # folded back, off the table
+REST = np.array([0.0, -1.15, 0.95, 0.9, 0.0, 0.5])  # folded back, off the table
 
-# BAM's STS3215 at 7.4 V (Rhoban): gain [N m/rad], stall torque [N m], damping [N m s/rad], armature.
+# BAM's STS3215 at 7.4 V (Rhoban): gain [N m/rad], stall torque [N m], damping, armature.
 _GAIN, _STALL, _DAMPING, _INERTIA = 17.8, 1.9, 0.608, 0.028
-_GRAVITY = np.array([0.0, 0.86, 0.45, 0.12, 0.0, 0.0])  # N m, at its worst
+_GRAVITY = np.array([0.0, 0.6, 0.3, 0.1, 0.0, 0.0])  # N m, of an arm half stretched out
 _JAW = 1.92  # rad per opening
-_STEP_S = 0.001
+_STEP_S = 0.002
 
 
 class Clock(WallClock):
@@ -48,7 +48,7 @@ class Unplugged(RobotError):
 class SimulatedArm:
     """Joints with inertia that sag without torque, and a bus that takes its time.
 
-    `speeds` keeps the speed of every joint at every millisecond.
+    `speeds` keeps the speed of every joint at every step of physics.
     """
 
     def __init__(self, clock: Clock, spec: RobotSpec = SPEC) -> None:
@@ -219,6 +219,11 @@ class Cell:
     def drive(self, action: Vector, seconds: float) -> None:
         for _ in range(round(seconds / TICK_S)):
             self.tick(action)
+
+    def drive_none(self, seconds: float) -> None:
+        """Only looks."""
+        for _ in range(round(seconds / TICK_S)):
+            self.tick()
 
     def look(self, seconds: float) -> float:
         """Observes until FAULT, at most so long; returns the seconds it took."""
