@@ -180,31 +180,6 @@ def check_travel(arm: ArmModel, servo: ServoJoint, joint: JointCalibration) -> N
         )
 
 
-def check_positions(
-    arm: ArmModel, servos: ServoMap, ticks: Mapping[str, int], serial: str = ""
-) -> None:
-    """Raises RobotError when a joint reads where it cannot be: another arm's calibration.
-
-    Args:
-        arm: What it is.
-        servos: With what was measured.
-        ticks: Joint -> what its servo reads now.
-        serial: Names the arm in the error.
-    """
-    for servo, joint in zip(servos.joints, arm.spec.joints, strict=True):
-        if joint.unit == "opening":
-            continue
-        low, high = arm.stops.get(joint.name, (joint.low, joint.high))
-        now = servo.scale.to_joint(ticks[joint.name])
-        nearest = min(max(now, low), high)
-        if degrees(abs(now - nearest)) > SLACK_DEG:
-            raise RobotError(
-                f"{joint.name} of {arm.spec.name} {serial} reads {degrees(now):.0f} degrees, but "
-                f"it ends at {degrees(nearest):.0f}: this is not the arm that was calibrated, or a "
-                f"horn has slipped; run `demoloop calibrate {arm.spec.name}:PORT`"
-            )
-
-
 def _turns(servo: ServoJoint, tick: float) -> int:
     """Ticks of the whole turns before the one that `tick` is in."""
     return int(tick // servo.ticks_per_turn) * servo.ticks_per_turn
