@@ -83,7 +83,7 @@ class Emulator:
                 start_new_session=True,  # Ctrl-C is for whoever drives the arm: it falls with us
             )
         try:
-            self._await_ready(self._process, folder / "log.txt")
+            self._await_ready(self._process)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -103,6 +103,8 @@ class Emulator:
         if self._process is not None:
             process, self._process = self._process, None
             assert process.stdin is not None and process.stdout is not None
+            if error is not None and process.poll() is not None:
+                error.add_note(f"the emulator had ended by itself: {self._last_words()}")
             process.stdin.close()  # which is how it is told to end
             try:
                 process.wait(_STOP_TIMEOUT_S)
@@ -150,15 +152,19 @@ class Emulator:
             raise RobotError("the emulator is not running; enter it with `with` first")
         return self._config
 
-    def _await_ready(self, process: subprocess.Popen[bytes], log: Path) -> None:
+    def _last_words(self) -> str:
+        log = Path(self._running().folder) / "log.txt"
+        lines = log.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "it said nothing"
+
+    def _await_ready(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
         ready, _, _ = select.select([process.stdout], [], [], _START_TIMEOUT_S)
         if not ready:
             raise RobotError(f"the emulator was not ready within {_START_TIMEOUT_S:g} s")
         if process.stdout.readline() != b"ready\n":
             process.wait()
-            last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["nothing"]
-            raise RobotError(f"the emulator did not start; it said: {last[0]}")
+            raise RobotError(f"the emulator did not start: {self._last_words()}")
 
 
 def line_of(

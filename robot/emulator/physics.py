@@ -61,7 +61,7 @@ class World:
         """
         joint = self._joint(servo.joint)
         number, per_unit, zero = int(joint.id), servo.ticks_per_unit, servo.zero_tick
-        low, high = joint.range if servo.is_opening else (0.0, 1.0)
+        low, high = joint.range.tolist() if servo.is_opening else (0.0, 1.0)
         if servo.start is not None:
             self.data.qpos[joint.qposadr[0]] = low + servo.start * (high - low)
         per_unit /= high - low
@@ -192,7 +192,7 @@ class JointShaft(MirrorShaft):
         self._actuator, self._constants = actuator, constants
         self._gain = float(model.actuator_gainprm[actuator, 0])
         self._damping_gain = float(model.actuator_biasprm[actuator, 2])
-        self._force = float(np.abs(model.actuator_forcerange[actuator]).max()) or np.inf
+        self._force = float(np.abs(model.actuator_forcerange[actuator]).max()) or _WALL
         self._damping = float(np.atleast_1d(model.dof_damping[self._dof]).max())
         self._friction = float(model.dof_frictionloss[self._dof])
         self._is_blocked = False
@@ -206,7 +206,7 @@ class JointShaft(MirrorShaft):
         is_position = drive.target is not None and drive.limit > 0
         gain = self._gain * volts * drive.duty_per_rad / constants.duty_per_rad
         gain = gain if is_position else 0.0
-        stall = min(self._force, 1e3)
+        stall = self._force
         most = stall * min(1.0, drive.limit)
         side = 1.0 if self._ticks_per_unit > 0 else -1.0
         push = side * drive.duty * stall * volts if drive.target is None else 0.0

@@ -62,8 +62,10 @@ class Wire:
         relieve(self.chain)
 
     def send(self, data: bytes, now: float, baud: int | None = None) -> None:
-        """Takes bytes that the client begins to send at `now`."""
-        self._baud = baud or self._baud
+        """Takes bytes that the client begins to send at `now`; 0 is a rate no servo knows."""
+        self._baud = self._baud if baud is None else baud
+        if self._baud == 0:
+            return
         byte_s = BITS_PER_BYTE / self._baud
         line = max(now, self._free_at) + len(data) * byte_s
         if any(isinstance(f, Echo) and self._happens(f) for f in self.faults):

@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 
 from demoloop.robot import RobotError
+from demoloop.robot.arms import so101
 from demoloop.robot.emulator.config import LineConfig, ServoConfig
 from demoloop.robot.emulator.control import MAX_LINE
-from demoloop.robot.emulator.emulator import Emulator
+from demoloop.robot.emulator.emulator import Emulator, emulated_arm
 from demoloop.robot.emulator.faults import Dead, Drop, OverTemperature
 from demoloop.robot.emulator.feetech import frame
 
@@ -123,6 +124,17 @@ def test_state_says_what_is_true(emulator: Emulator, client: Client) -> None:
         (2, False, ("overheat",)),
     ]
     assert servos[1].temperature == pytest.approx(25.0, abs=0.5)
+
+
+def test_a_whole_arm_with_its_torque_on_can_be_told() -> None:
+    with emulated_arm(so101.ARM) as emulator:
+        client = Client(emulator.port)
+        for servo_id in range(1, 7):
+            client.say(frame(servo_id, WRITE, bytes([40, 1])), 6)
+        servos = emulator.control.state().lines["arm"]
+        assert [servo.joint for servo in servos] == list(so101.SO101.joint_names)
+        assert all(servo.has_torque for servo in servos)
+        client.close()
 
 
 def test_two_lines_do_not_hear_each_other() -> None:

@@ -93,6 +93,11 @@ def test_a_slower_line_takes_longer() -> None:
     assert wire.next_arrival() == pytest.approx(12 * 10 / 115_200)
 
 
+def test_at_a_rate_without_a_name_nobody_hears(line: Line) -> None:
+    line.wire.send(frame(1, PING), 0.0, baud=0)
+    assert line.wire.next_arrival() is None
+
+
 def answers(line: Line, num: int = 400) -> list[bytes]:
     return [line.say(1 + i % 3, PING) for i in range(num)]
 
