@@ -17,6 +17,8 @@ import msgspec
 import demoloop
 from demoloop.robot.arms.arm_model import ArmModel
 from demoloop.robot.arms.servo_map import ServoMap
+from demoloop.robot.cameras.capture import Capture
+from demoloop.robot.cameras.setup import CameraError, CameraSetup
 from demoloop.robot.emulator.capture import EmulatedCapture
 from demoloop.robot.emulator.config import CameraConfig, EmulatorConfig, LineConfig, ServoConfig
 from demoloop.robot.emulator.control import Control
@@ -139,6 +141,33 @@ class Emulator:
     def capture(self, camera: str) -> EmulatedCapture:
         """Opens a camera, as `cv2.VideoCapture` would."""
         return EmulatedCapture(self._running().camera_socket, camera)
+
+    def opens(self, setup: CameraSetup) -> Capture:
+        """Opens the camera of a setup: for `opens` of `Camera` and `CameraRig`.
+
+        Raises:
+            CameraError: There is no such camera, or its plug is pulled.
+        """
+        capture = self.capture(setup.name)
+        if not capture.isOpened():
+            raise CameraError(f"camera {setup.name}: there is none, or it is unplugged")
+        return capture
+
+    def setups(self, fourcc: str = "RGB3") -> tuple[CameraSetup, ...]:
+        """Returns its cameras as they are configured.
+
+        Args:
+            fourcc: RGB3 is the simulation's pixels to the bit, MJPG what a USB camera makes of it.
+        """
+        return tuple(
+            CameraSetup(
+                *(camera.name, f"emulated:{camera.name}"),
+                *(camera.width, camera.height, camera.fps, fourcc),
+                warm_up_s=0.0,  # nothing to settle
+                frozen_after_s=0.0,  # nothing moves where nothing moves
+            )
+            for camera in self._cameras
+        )
 
     @property
     def pid(self) -> int:

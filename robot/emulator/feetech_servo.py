@@ -85,6 +85,7 @@ class FeetechServo:
                 self.memory.reload(register.name)
         self.memory["torque_limit"] = self.memory["max_torque"]
         self._tripped: set[str] = set()
+        self._is_let_go = False  # since the last tick the torque was switched off
         self._overload, self._overcurrent = Patience(), Patience()
         self._waiting: tuple[int, bytes] | None = None
         self._profile = Profile(self.motor.shaft.position)
@@ -114,6 +115,9 @@ class FeetechServo:
     def tick(self, dt: float) -> None:
         """Moves the set-point, drives the motor, watches over it."""
         memory, motor = self.memory, self.motor
+        if self._is_let_go:
+            self._tripped.clear()
+            self._is_let_go = False
         limit = self._limit()
         if limit > 0 and self._limit_now <= 0:
             self._profile.jump(motor.shaft.position)
@@ -227,8 +231,9 @@ class FeetechServo:
         self._kept = bytes(kept)
         if self.memory["torque_enable"] == _MAKE_MIDDLE:
             self._make_middle(had_torque)
-        elif self.memory["torque_enable"] == 0:
-            self._tripped.clear()
+        # The answer to this very write still carries the alarms; LeRobot's users met that.
+        is_torque = address <= TABLE.registers["torque_enable"].address < address + len(data)
+        self._is_let_go |= is_torque and self.memory["torque_enable"] == 0
         if self.memory["mode"] == 3 and address <= TABLE.registers["goal_position"].address:
             self._step_by_goal(address, len(data))
 

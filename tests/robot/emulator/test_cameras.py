@@ -10,11 +10,16 @@ import mujoco
 import numpy as np
 import pytest
 
+from demoloop.robot.arms import so101
+from demoloop.robot.cameras.capture import configure
+from demoloop.robot.cameras.setup import CameraError
 from demoloop.robot.emulator.cameras import CameraServer
 from demoloop.robot.emulator.capture import EmulatedCapture
 from demoloop.robot.emulator.config import CameraConfig
+from demoloop.robot.emulator.emulator import emulated_arm
 from demoloop.robot.emulator.physics import World
 from demoloop.sim import TASKS, SimRobot
+from demoloop.sim.world import build_model
 
 CAMERAS = (CameraConfig("front", 96, 96, 60.0), CameraConfig("wrist", 96, 96, 60.0))
 RGB3 = float(cv2.VideoWriter.fourcc(*"RGB3"))
@@ -123,3 +128,19 @@ def test_a_released_capture_may_be_released_again(seen: Seen) -> None:
     capture.release()
     capture.release()
     assert not capture.isOpened()
+
+
+@pytest.mark.parametrize("fourcc", ["RGB3", "MJPG"])
+def test_our_cameras_take_it_for_a_real_one(tmp_path: Path, fourcc: str) -> None:
+    mujoco.mj_saveModel(build_model(TASKS["pick_place"].mjcf), str(tmp_path / "world.mjb"))
+    with emulated_arm(so101.ARM, tmp_path / "world.mjb", cameras_hz=50.0) as emulator:
+        for setup in emulator.setups(fourcc):
+            capture = emulator.opens(setup)
+            configure(capture, setup)
+            assert capture.grab()
+            picture = capture.retrieve()[1]
+            assert picture is not None and picture.shape == (96, 96, 3)
+            capture.release()
+        emulator.control.unplug_camera("front")
+        with pytest.raises(CameraError, match="front"):
+            emulator.opens(emulator.setups()[0])

@@ -224,8 +224,15 @@ def test_a_stalled_servo_protects_itself_after_two_seconds(line: Line) -> None:
 def test_overload_ends_when_the_torque_is_switched_off(line: Line) -> None:
     stall(line)
     line.wait(3.0)
-    line.write(1, TORQUE, 0)
+    assert line.write(1, TORQUE, 0)[4] == 1 << 5  # the answer to it still complains
+    line.wait(0.01)
     assert line.say(1, PING)[4] == 0
+
+
+def test_an_alarm_that_comes_while_the_torque_is_off_stays(line: Line) -> None:
+    line.servo(1).trip("overload")
+    line.wait(0.1)
+    assert line.say(1, PING)[4] == 1 << 5
 
 
 def test_a_gripper_that_squeezes_gets_hot_until_it_lets_go(line: Line) -> None:
