@@ -161,8 +161,12 @@ class Emulator:
         """
         return tuple(
             CameraSetup(
-                *(camera.name, f"emulated:{camera.name}"),
-                *(camera.width, camera.height, camera.fps, fourcc),
+                camera.name,
+                f"emulated:{camera.name}",
+                camera.width,
+                camera.height,
+                camera.fps,
+                fourcc,
                 warm_up_s=0.0,  # nothing to settle
                 frozen_after_s=0.0,  # nothing moves where nothing moves
             )
