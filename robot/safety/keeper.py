@@ -151,6 +151,8 @@ class Keeper:
             if outside := self.judge.outside(self.positions()):
                 raise SafetyError(outside)
             self.commands.rest_at(self.positions(), self.now())
+        if self._watchdog is not None:
+            self._watchdog.beat(True)  # before it is: a kill in between must not be missed
         try:
             self.motors.on(self.now())
         except GONE:

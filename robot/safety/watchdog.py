@@ -125,6 +125,8 @@ class Watchdog:
         """Says that the program lives, and whether torque is on; hears how the watchdog is."""
         if self._process is None:
             return "is not running"
+        if self._process.poll() is not None:
+            return "died"
         now = time.monotonic()
         reports = b""
         with suppress(BlockingIOError):
@@ -175,7 +177,7 @@ class _Watching:
     def __init__(self, port: int, soften: bytes, off: bytes, silence_s: float, hold_s: float):
         self._port, self._soften, self._off = port, soften, off
         self._silence_s, self._hold_s = silence_s, hold_s
-        self._is_on = False
+        self._is_on = self._is_pressed = False
         self._act_at: float | None = None  # s: then the next of these is done
         self._left: list[tuple[bytes, float]] = []  # packets, and how long to wait after them
 
@@ -202,14 +204,16 @@ class _Watching:
     def _hear(self, words: bytes) -> None:
         _report(_HEARD)
         now = time.monotonic()
-        if _PRESS in words and self._is_on:
-            self._left, self._act_at = self._repeated(self._off), now + PRESS_S
-        is_pressed = bool(self._left) and self._left[0][0] == self._off
-        if _OFF in words or (_ON in words and not is_pressed):
-            self._is_on = words.rfind(_ON) > words.rfind(_OFF)
-            self._left, self._act_at = self._letting_go(), now + self._silence_s
-            if not self._is_on:
+        for word in (words[at : at + 1] for at in range(len(words))):
+            if word == _OFF:
+                self._is_on, self._is_pressed = False, False
                 self._left, self._act_at = [], None
+            elif word == _PRESS and self._is_on and not self._is_pressed:
+                self._is_pressed = True
+                self._left, self._act_at = self._repeated(self._off), now + PRESS_S
+            elif word == _ON and not self._is_pressed:
+                self._is_on = True
+                self._left, self._act_at = self._letting_go(), now + self._silence_s
 
     def _act(self) -> None:
         """Says the next packet."""
