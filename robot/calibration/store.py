@@ -73,6 +73,18 @@ def forget_progress(path: Path) -> None:
     _progress(path).unlink(missing_ok=True)
 
 
+def note_ids_given(arm: str, serial: str, names: list[str]) -> None:
+    """Keeps which servos of an arm have their ids."""
+    _write(calibration_file(arm, serial).with_suffix(".ids.json"), {"done": names})
+
+
+def ids_given(arm: str, serial: str) -> list[str]:
+    """Returns what `note_ids_given` kept."""
+    path = calibration_file(arm, serial).with_suffix(".ids.json")
+    done = _read(path).get("done") if path.exists() else []
+    return [str(name) for name in done] if isinstance(done, list) else []
+
+
 def _progress(path: Path) -> Path:
     return path.with_suffix(".partial.json")
 

@@ -39,6 +39,10 @@ VERBS: Mapping[str, Verb] = {
         "demoloop.cli.keys", "Say which computers may connect, and make a key for this one."
     ),
     "dataset": Verb("demoloop.cli.dataset", "List, edit, check and exchange recorded episodes."),
+    "ids": Verb("demoloop.cli.ids", "Give the servos of a new arm their ids, one at a time."),
+    "calibrate": Verb(
+        "demoloop.cli.calibrate", "Measure where the joints of an arm are zero, guided."
+    ),
     "doctor": Verb(
         "demoloop.cli.doctor", "Say what works on this machine and how to mend the rest."
     ),

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 import demoloop
-from demoloop.cli import doctor_cameras, probes
+from demoloop.cli import doctor_arm, doctor_cameras, probes
 from demoloop.cli.extras import EXTRAS_OF, install_command
 from demoloop.robot.realtime import PRIORITY
 
@@ -38,6 +38,8 @@ class Options:
     """Take a picture with each camera instead; 0: all of them deliver what was asked for."""
     out: Path = Path("cameras.html")
     """Where the pictures go."""
+    arm: str = ""
+    """Ask the servos of this arm who and how they are instead: so101:/dev/ttyACM0."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ def main(options: Options) -> int:
     """Examines this machine; 0 when the simulated loop works on it, else 1."""
     if options.cameras:
         return doctor_cameras.main(options.out)
+    if options.arm:
+        return doctor_arm.main(options.arm)
     return report(examine(), as_json=options.json)
 
 
