@@ -26,6 +26,7 @@ from demoloop.policies.registry import POLICIES
 from demoloop.robot.arms.so101 import SO101
 
 LARGE = ActConfig(resnet_width=64, dim=256, num_heads=8, feedforward_dim=1024, num_encoder_layers=4)
+INT8 = "-int8"
 KINDS: Mapping[str, tuple[str, ChunkConfig | ActConfig, int]] = {  # policy, sizes, horizon
     "chunk": ("chunk", ChunkConfig(), 16),
     "act": ("act", ActConfig(), 16),
@@ -78,8 +79,11 @@ def scenes(count: int, seed: int = 1) -> list[dict[str, NDArray[Any]]]:
 def main(words: list[str]) -> int:
     """Exports one file of each kind, or of those named after the folder, and prints them."""
     folder = Path(words[0])
-    for name in words[1:] or KINDS:
-        print(export(make_run(name, folder), folder / f"{name}.onnx").path, flush=True)
+    for name in words[1:] or [*KINDS, "act-large-int8"]:
+        run = make_run(name.removesuffix(INT8), folder)
+        is_int8 = name.endswith(INT8)
+        frames = scenes(64, seed=2) if is_int8 else None
+        print(export(run, folder / f"{name}.onnx", int8=is_int8, frames=frames).path, flush=True)
     return 0
 
 

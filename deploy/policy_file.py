@@ -9,7 +9,6 @@ nothing. They leave as soon as the session is there; a session made from bytes w
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import mmap
 import os
 import stat
@@ -18,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from demoloop.deploy.allocator import gives_back
 from demoloop.deploy.errors import PolicyError
 
 if sys.platform == "linux":
@@ -73,13 +73,12 @@ def opened(path: Path) -> Iterator[PolicyFile]:
         _check_kind(path, os.fstat(descriptor))
         pieces = _pieces(descriptor, path)
         if sys.platform == "linux":
-            with _sealed_memory(pieces) as source:
+            with gives_back(), _sealed_memory(pieces) as source:
                 yield PolicyFile(source)
         else:
             yield PolicyFile(b"".join(pieces))
     finally:
         os.close(descriptor)
-    _give_back_memory()
 
 
 def _check_kind(path: Path, found: os.stat_result) -> None:
@@ -116,13 +115,6 @@ def _sealed_memory(pieces: Iterator[bytes]) -> Iterator[str]:
         seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
         yield f"/proc/self/fd/{descriptor}"
-
-
-def _give_back_memory() -> None:
-    """Returns to the system what parsing freed: half of all that a process with a policy holds."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
-    if trim is not None:  # glibc alone has it
-        trim(ctypes.c_size_t(0))
 
 
 def _unreadable(path: Path, error: OSError) -> PolicyError:
