@@ -47,7 +47,7 @@ def check_servos(bus: Bus, servos: ServoMap) -> None:
         raise RobotError(
             f"{joint.name}: no servo answers to id {servo_id}"
             + (f" (nor to {', '.join(str(i) for _, i in silent[1:])})" if silent[1:] else "")
-            + "; check the cable before it, or give it its id with `demoloop calibrate`"
+            + "; check the cable before it, or give it its id with `demoloop ids`"
         )
     for joint in servos.joints:
         for servo_id in servo_ids(joint):
@@ -88,7 +88,7 @@ def _check_alone(bus: Bus, joint: ServoJoint, servo_id: int) -> None:
     if num_garbled:
         raise RobotError(
             f"{joint.name}: what answers to id {servo_id} is garbled; two servos have this id "
-            "(unplug one and give it another with `demoloop calibrate`), or a cable is bad"
+            "(unplug one and give it another with `demoloop ids`), or a cable is bad"
         )
 
 

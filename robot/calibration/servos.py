@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from demoloop.robot.arms import ArmModel
 from demoloop.robot.bus import Bus
 from demoloop.robot.bus.registers import MODELS
+from demoloop.robot.calibration.measured import Calibration
 from demoloop.robot.errors import RobotError
 from demoloop.robot.servo_checks import check_servos
 
@@ -91,6 +92,20 @@ class Servos:
     def homing_offset(self, joint: str) -> int:
         """The offset [ticks] somebody left in a joint's servo; it stays, and is remembered."""
         return round(self._read(slots(self._arm)[joint], "homing_offset"))
+
+    def check_offsets(self, calibration: Calibration) -> None:
+        """Looks whether the servos count as they did when they were calibrated.
+
+        Raises:
+            RobotError: Somebody wrote a homing offset since; names the joint and both numbers.
+        """
+        for joint in calibration.joints:
+            now = self.homing_offset(joint.name)
+            if now != joint.homing_offset:
+                raise RobotError(
+                    f"{joint.name}: somebody wrote the homing offset {now} into servo {joint.id}, "
+                    f"which had {joint.homing_offset} when it was calibrated; calibrate it again"
+                )
 
     def _read(self, servo_id: int, name: str) -> float:
         register = self._models[servo_id].table[name]

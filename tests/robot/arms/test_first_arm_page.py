@@ -7,7 +7,8 @@ from pathlib import Path
 
 from demoloop.robot.arms import ARMS
 
-PAGE = (Path(__file__).parents[3] / "docs" / "first-arm.md").read_text(encoding="utf-8")
+PAGE_FILE = Path(__file__).parents[3] / "docs" / "first-arm.md"
+PAGE = PAGE_FILE.read_text(encoding="utf-8")
 
 
 def test_safety_stands_before_everything_else() -> None:
@@ -28,3 +29,14 @@ def test_whatever_needs_a_robot_is_shown_without_one_too() -> None:
     for verb in ("record", "run", "takeover"):
         assert f"demoloop {verb} --robot so101:emulated" in PAGE
         assert f"demoloop {verb} --robot so101:/dev/" in PAGE
+
+
+def test_what_it_says_that_demoloop_says_is_what_it_says() -> None:
+    root = PAGE_FILE.parents[1] / "robot"
+    source = "".join(path.read_text(encoding="utf-8") for path in root.rglob("*.py"))
+    for words in (
+        *("there is no port", "belongs to group", "is in use", "by this calibration, outside"),
+        *("somebody wrote the homing offset", "on to 0"),
+    ):
+        assert words in PAGE
+        assert words in source, words

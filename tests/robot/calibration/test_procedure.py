@@ -85,6 +85,15 @@ def test_joint_whose_servo_ends_its_turn_within_the_limits_says_how_to_mount_the
     calibrated(mended, procedure)
 
 
+def test_gripper_whose_servo_ends_its_turn_between_closed_and_open_is_refused_too() -> None:
+    done = calibrated(Person(SO101, SO101.servos), Procedure(SO101)).done
+    procedure = Procedure(SO101, [joint for joint in done.values() if joint.name != "gripper"])
+    person = Person(SO101, built(SO101, gripper={"closed_tick": 3900, "open_tick": 5100}))
+    person.obey(procedure)
+    with pytest.raises(RobotError, match="gripper: servo 6 counts from 4095 on to 0 within"):
+        person.obey(procedure)
+
+
 def test_servo_that_counts_the_other_way_is_asked_twice_and_then_believed() -> None:
     person = Person(SO101, built(SO101, elbow_flex={"sign": -1}))
     done = calibrated(Person(SO101, SO101.servos), Procedure(SO101)).done
