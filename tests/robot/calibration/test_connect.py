@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.robot.calibration.bench import Bench
 from tests.robot.calibration.person import Person, built
 
 from demoloop.robot import RobotError
 from demoloop.robot.arms import ARMS
 from demoloop.robot.arms.servo_map import ServoMap
-from demoloop.robot.bus import serial_bus
+from demoloop.robot.bus import Bus
 from demoloop.robot.calibration import Procedure
-from demoloop.robot.emulator.emulator import emulated_arm
+from demoloop.robot.emulator.feetech_servo import FeetechServo
+from demoloop.robot.emulator.motor import FreeShaft
 from demoloop.robot.servo_arm import ServoArm
 
 SO101 = ARMS["so101"]
@@ -35,23 +36,25 @@ def measured() -> ServoMap:
     return procedure.calibration("1").servos(SO101)
 
 
+def line_of_servos(pose: tuple[float, ...]) -> Bus:
+    """The arm as it was built, standing at a pose, on a clock of its own."""
+    bench = Bench("feetech")
+    ticks = [it.scale.to_tick(value) for it, value in zip(BUILT.joints, pose, strict=True)]
+    bench.plug_in(
+        [FeetechServo(i + 1, FreeShaft(tick * 2 * np.pi / 4096)) for i, tick in enumerate(ticks)]
+    )
+    return bench.make_bus(1_000_000)
+
+
 def test_calibrated_arm_sees_its_joints_where_they_truly_are() -> None:
-    with emulated_arm(SO101, servos=BUILT) as emulator:
-        bus = serial_bus(SO101.servos, emulator.port)
-        with closing(ServoArm(SO101.spec, measured(), bus)) as arm:
-            arm.connect()
-            emulator.control.place([0.4, -0.7, 0.5, 0.6, 1.2, 0.3])
-            arm.enable_torque()
-            seen = arm.observe().proprioception[:5]
-            true = emulator.control.state().qpos[:5]
-    np.testing.assert_allclose(seen, true, atol=0.02)  # it sags while we look
+    pose = (0.4, -0.7, 0.5, 0.6, 1.2, 0.3)
+    arm = ServoArm(SO101.spec, measured(), line_of_servos(pose))
+    arm.connect()
+    seen = arm.observe().proprioception[:6]
+    np.testing.assert_allclose(seen, pose, atol=0.003)  # two ticks
 
 
 def test_arm_with_anothers_calibration_is_refused_with_joint_and_numbers() -> None:
-    with emulated_arm(SO101, servos=BUILT) as emulator:
-        bus = serial_bus(SO101.servos, emulator.port)
-        arm = ServoArm(SO101.spec, SO101.servos, bus)
-        with pytest.raises(RobotError, match=r"shoulder_lift stands at -2\.\d+ rad .* \[-1\.75,"):
-            arm.connect()
-        arm.close()
-        assert not any(servo.has_torque for servo in emulator.control.state().lines["arm"])
+    arm = ServoArm(SO101.spec, SO101.servos, line_of_servos(SO101.rest))
+    with pytest.raises(RobotError, match=r"shoulder_lift stands at -2\.\d+ rad .* \[-1\.75,"):
+        arm.connect()
