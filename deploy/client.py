@@ -248,7 +248,7 @@ class RemotePolicy:
             self._begin(message, body)
         elif isinstance(body, Fault) and message.session in (0, self._session):
             self._take_fault(body)
-        elif message.session != self._session:
+        elif message.session != self._session or not self._session:
             self.num_dropped += 1
         elif isinstance(body, ChunkBody):
             return self._take_chunk(message, body)
