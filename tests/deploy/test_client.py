@@ -130,6 +130,16 @@ def test_only_the_answer_that_was_asked_for_is_taken_and_only_once(
     assert [arrival.chunk.time for arrival in arrivals] == [4.0]
 
 
+def test_after_a_goodbye_no_chunk_is_taken_be_it_of_no_session(
+    liar: Liar, welcomed: RemotePolicy, observe: Observe
+) -> None:
+    assert welcomed.send(observe(time=3.0))
+    question = liar.hear(ObservationBody)
+    liar.say(Message(Bye(), session=5))
+    liar.say(answer(question, session=0))
+    assert not collect_until(welcomed, lambda: welcomed.num_dropped == 1)
+
+
 def test_chunk_beyond_the_limits_is_dropped(
     liar: Liar, welcomed: RemotePolicy, observe: Observe
 ) -> None:
