@@ -254,7 +254,7 @@ class RemotePolicy:
             return self._take_chunk(message, body)
         elif isinstance(body, Heartbeat):
             self._up_to = max(self._up_to, body.up_to)
-            self._note_life(body.progress)
+            self._note_life(body.progress, body.still_ms / 1e3)
         elif isinstance(body, Credit):
             self._up_to = max(self._up_to, body.up_to)
         elif isinstance(body, Bye):
@@ -277,10 +277,12 @@ class RemotePolicy:
         self._note_life(-1)
         self._progress_at = self._beat_at = self._heard_at
 
-    def _note_life(self, progress: int) -> None:
+    def _note_life(self, progress: int, still_s: float = 0.0) -> None:
         self._heard_at = self._clock()
         if progress != self._progress:
-            self._progress, self._progress_at = progress, self._heard_at
+            # The step that hangs began a moment before the heartbeat that first counts it.
+            self._progress = progress
+            self._progress_at = max(self._progress_at, self._heard_at - still_s)
 
     def _take_fault(self, fault: Fault) -> None:
         if fault.code == "unknown_session":

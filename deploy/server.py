@@ -99,6 +99,7 @@ class PolicyServer:
         self._clock = clock
         self._questions: deque[Question] = deque()  # credits keep it to one per robot
         self._progress = 0  # turns of the inference loop
+        self._turned_at = 0.0
         self._beat_at = 0.0
         self._lock = threading.Lock()  # of all that follows but the policy itself
         self._has_ended = False
@@ -177,6 +178,7 @@ class PolicyServer:
         if answered is not None:
             self._deliver(answered)
         self._progress += 1
+        self._turned_at = self._clock()
         self.listen(wait_s)
         return self._questions.popleft() if self._questions else None
 
@@ -298,7 +300,8 @@ class PolicyServer:
             elif self._clock() - robot.heard_at > _FORGET_S:
                 self._part(identity, f"silent for {_FORGET_S:g} s")
             else:
-                self._send(identity, Heartbeat(self._progress, robot.up_to))
+                still_ms = (self._clock() - self._turned_at) * 1e3
+                self._send(identity, Heartbeat(self._progress, robot.up_to, still_ms))
 
     def _refuse(self, identity: bytes, session: int, code: FaultCode, text: str) -> None:
         self._on_event("refused", session, code=code, reason=text)

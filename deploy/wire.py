@@ -102,6 +102,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
 
     progress: Count = 0  # turns of the server's inference loop: one that stands still hangs
     up_to: Count = 0  # as in Welcome, repeated in case a Credit was lost
+    still_ms: Annotated[float, Meta(ge=0, le=1e9)] = 0.0  # since `progress` last moved
 
 
 class Credit(msgspec.Struct, frozen=True):

@@ -196,6 +196,28 @@ def test_life_without_a_new_chunk_does_not_bring_the_old_one_back(
     np.testing.assert_array_equal(steps.until("waiting"), held)
 
 
+def test_silence_counts_from_when_the_inference_began_that_hangs(
+    liar: Liar, spec: RobotSpec
+) -> None:
+    now = 100.0
+    policy = RemotePolicy(liar.endpoint, spec, clock=lambda: now)
+    thread = threading.Thread(target=policy.connect)
+    thread.start()
+    greeting = liar.hear(Hello)
+    body = Welcome("liar", spec.fingerprint(), up_to=1)
+    liar.say(Message(body, session=5, time_ns=greeting.time_ns))
+    thread.join()
+    now += 10.0
+    liar.say(Message(Heartbeat(progress=1, still_ms=30.0), session=5))
+    collect_until(policy, lambda: policy.is_connected)
+    assert policy.silence_s == pytest.approx(0.03)
+    now += 0.05
+    liar.say(Message(Heartbeat(progress=1, still_ms=80.0), session=5))
+    policy.collect(wait_s=0.05)
+    assert policy.silence_s == pytest.approx(0.08)
+    policy.close()
+
+
 def test_closing_says_goodbye(liar: Liar, welcomed: RemotePolicy) -> None:
     welcomed.close()
     assert liar.hear(Bye).session == 5
