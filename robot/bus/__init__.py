@@ -10,13 +10,13 @@ from demoloop.robot.bus.servo_bus import ServoBus
 
 def serial_bus(servos: ServoMap, port: str) -> ServoBus:
     """Returns the bus of these servos at a serial port, not yet open."""
-    return servo_bus(servos, SerialPort(port, servos.baud))
+    return bus_over(servos, SerialPort(port, servos.baud))
 
 
-def servo_bus(servos: ServoMap, link: Link) -> ServoBus:
+def bus_over(servos: ServoMap, link: Link) -> ServoBus:
     """Returns the bus of these servos over any link, not yet open."""
     framing = FeetechFraming() if servos.bus == "feetech" else DynamixelFraming()
     return ServoBus(link, framing, baud=servos.baud)
 
 
-__all__ = ["Bus", "Identity", "Link", "Replies", "ServoBus", "serial_bus", "servo_bus"]
+__all__ = ["Bus", "Identity", "Link", "Replies", "ServoBus", "bus_over", "serial_bus"]

@@ -91,9 +91,9 @@ class DynamixelFraming:
         values = b"".join(bytes((servo_id,)) + value for servo_id, value in data.items())
         return packet(_BROADCAST, _SYNC_WRITE, what + values)
 
-    def reply_size(self, size: int) -> int:
-        """Bytes on the line of a reply with `size` bytes of data, unstuffed."""
-        return size + 11
+    def head(self, servo_id: int, size: int) -> bytes:
+        """How a reply of this servo with `size` bytes of data begins, if none are stuffed."""
+        return _HEADER + bytes((servo_id,)) + (size + 4).to_bytes(2, "little")
 
     def is_refusal(self, error: int) -> bool:
         """Whether an error byte says more than bit 7, which is an alarm."""

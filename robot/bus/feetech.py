@@ -72,9 +72,9 @@ class FeetechFraming:
         values = b"".join(bytes((servo_id,)) + value for servo_id, value in data.items())
         return packet(_BROADCAST, _SYNC_WRITE, bytes((address, size)) + values)
 
-    def reply_size(self, size: int) -> int:
-        """Bytes on the line of a reply with `size` bytes of data."""
-        return size + 6
+    def head(self, servo_id: int, size: int) -> bytes:
+        """How a reply of this servo with `size` bytes of data begins."""
+        return _HEADER + bytes((servo_id, size + 2))
 
     def is_refusal(self, error: int) -> bool:
         """Never: these servos only tell how they are."""

@@ -54,8 +54,8 @@ class Framing(Protocol):
         """The request to write equally many bytes to each servo, which nobody acknowledges."""
         ...
 
-    def reply_size(self, size: int) -> int:
-        """Bytes on the line of a reply with `size` bytes of data, unstuffed."""
+    def head(self, servo_id: int, size: int) -> bytes:
+        """How a reply of this servo with `size` bytes of data begins."""
         ...
 
     def is_refusal(self, error: int) -> bool:

@@ -29,7 +29,6 @@ class Listening:
         self._end = 0  # of the last whole packet
         self._last: int | None = None  # whose reply that was
         self._next_place = 0
-        self._num_whole = 0  # bytes in whole packets that are no reply to this
         self.replies: dict[int, Packet] = {}
         self.garbled: set[int] = set()  # more than one reply, out of order, or with junk behind
         self.strays: list[tuple[int, int]] = []  # id and size of replies nobody asked for now
@@ -60,12 +59,14 @@ class Listening:
             self.hear(b"")
         self._look_behind(self._bytes[self._end :])
 
-    def has_all_bytes(self, packet_size: int) -> bool:
-        """Whether as many bytes came as were asked for: then none is still to come.
-
-        What is missing came broken.
-        """
-        return len(self._bytes) - self._num_whole == packet_size * len(self._places)
+    def late(self) -> list[int]:
+        """Ids of which no reply came, not even a broken one: it may come yet."""
+        return [
+            servo_id
+            for servo_id in self._places
+            if servo_id not in self.replies
+            and self._framing.head(servo_id, self._size) not in self._bytes
+        ]
 
     def _look_behind(self, gap: bytes) -> None:
         """Looks at what stands between a whole packet and the next, or the end."""
@@ -84,7 +85,6 @@ class Listening:
         place = self._places.get(packet.id)
         is_ours = not packet.is_reply or self._bytes[packet.start : packet.end] in self._echoes
         if is_ours or place is None or len(packet.data) != self._size:
-            self._num_whole += packet.end - packet.start
             if not is_ours:
                 self.strays.append((packet.id, len(packet.data)))
         elif place < self._next_place or packet.id in self.garbled:

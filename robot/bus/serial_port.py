@@ -170,6 +170,8 @@ def _set_up(fd: int, path: str, baud: int) -> None:
         iflag, oflag, cflag, lflag, *_, cc = termios.tcgetattr(fd)
         iflag = oflag = lflag = 0
         cflag = termios.CS8 | termios.CREAD | termios.CLOCAL
+        # Another program may have left 0 here, and then no bytes read like a port that is gone.
+        cc[termios.VMIN], cc[termios.VTIME] = 1, 0
         known = termios.B9600 if speed is None else speed
         termios.tcsetattr(fd, termios.TCSANOW, [iflag, oflag, cflag, lflag, known, known, cc])
         if speed is None:

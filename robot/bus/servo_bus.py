@@ -14,14 +14,15 @@ from demoloop.robot.bus.framing import IDENTITY, Framing
 from demoloop.robot.bus.interface import Identity, Link, Replies
 from demoloop.robot.bus.listening import Listening
 
-OWED_S = 0.5
-"""For so long a reply may be late. Stalls of 400 ms were seen on a loaded host."""
+OWED_S = 0.3
+"""For so long a reply may be late on the line. What only the host was late for is read, and thrown
+away, before the next request."""
 PATIENCE_S = 0.004
 """Silence after which nobody answers: a servo does within 0.5 ms, USB and the host add theirs."""
 _PAUSE_S = 0.002  # between two replies: USB hands over each ms
 _NOISY_S = 1.0
 _MAX_EXTRA = 24  # bytes read beyond what was asked for, to have a length that nobody owes
-_NUM_TRIES = 3
+_NUM_TRIES = 4
 
 
 class ServoBus:
@@ -71,12 +72,12 @@ class ServoBus:
         garbled: set[int] = set()
         missing = tuple(ids)
         for _ in range(_NUM_TRIES):
-            extra = self._unowed(missing, length, deadline)
-            if extra is None:
+            extra, asked = self._unowed(missing, length, deadline)
+            if not asked:
                 break
             before = min(extra, address)
-            request = self._framing.read(missing, address - before, length + extra)
-            heard = self._exchange(request, missing, length + extra, deadline)
+            request = self._framing.read(asked, address - before, length + extra)
+            heard = self._exchange(request, asked, length + extra, deadline)
             for servo_id, packet in heard.replies.items():
                 values[servo_id] = packet.data[before : before + length]
                 errors[servo_id] = packet.error
@@ -93,7 +94,7 @@ class ServoBus:
         request = self._framing.write(servo_id, address, data)
         errors: dict[int, int] = {}
         for _ in range(_NUM_TRIES):
-            is_unowed = self._is_unowed((servo_id,), 0)
+            is_unowed = self._is_unowed(servo_id, 0)
             heard = self._exchange(request, (servo_id,), 0, deadline)
             reply = heard.replies.get(servo_id)
             if reply is not None:
@@ -134,9 +135,10 @@ class ServoBus:
             heard.hear(self._link.read(self.now() + 3 * self._byte_s))
         heard.fall_silent()
         self._settle(heard)
-        if not heard.has_all_bytes(self._framing.reply_size(size)):
-            late_until = self.now() + OWED_S
-            self._owed |= {(i, size): late_until for i in ids if i not in heard.replies}
+        now = self.now()
+        self._owed = {shape: until for shape, until in self._owed.items() if until > now}
+        late_until = now + OWED_S
+        self._owed |= {(servo_id, size): late_until for servo_id in heard.late()}
         return heard
 
     def _drain(self, deadline: float) -> None:
@@ -152,17 +154,26 @@ class ServoBus:
         if heard.num_broken:
             self._noisy_until = self.now() + _NOISY_S
 
-    def _is_unowed(self, ids: Sequence[int], size: int) -> bool:
-        now = self.now()
-        self._owed = {shape: until for shape, until in self._owed.items() if until > now}
-        return not any((servo_id, size) in self._owed for servo_id in ids)
+    def _is_unowed(self, servo_id: int, size: int) -> bool:
+        return self._owed.get((servo_id, size), 0.0) <= self.now()
 
-    def _unowed(self, ids: Sequence[int], length: int, deadline: float) -> int | None:
-        """How many bytes more give a length that none of them owes; waits when there is none."""
+    def _unowed(
+        self, ids: Sequence[int], length: int, deadline: float
+    ) -> tuple[int, tuple[int, ...]]:
+        """Returns how many bytes more give a length that nobody owes, or as few as possible.
+
+        With it come those who do not; waits while all of them do.
+        """
         while True:
+            best, free = 0, tuple[int, ...]()
             for extra in range(_MAX_EXTRA + 1):
-                if self._is_unowed(ids, length + extra):
-                    return extra
-            if self.now() >= deadline:
-                return None
-            self._drain(min(deadline, min(self._owed.values())))
+                these = tuple(i for i in ids if self._is_unowed(i, length + extra))
+                if len(these) > len(free):
+                    best, free = extra, these
+                if len(free) == len(ids):
+                    break
+            if free or self.now() >= deadline:
+                return best, free
+            self._drain(
+                min(deadline, min(until for until in self._owed.values() if until > self.now()))
+            )

@@ -10,7 +10,7 @@ from tests.robot.bus.line import MemoryLink
 
 from demoloop.robot.arm import Arm
 from demoloop.robot.arms import ARMS, ArmModel
-from demoloop.robot.bus import servo_bus
+from demoloop.robot.bus import bus_over
 from demoloop.robot.emulator.dynamixel import DynamixelChain
 from demoloop.robot.emulator.dynamixel_servo import DynamixelServo
 from demoloop.robot.emulator.faults import (
@@ -51,7 +51,7 @@ def emulated(name: str = "so101") -> tuple[MemoryLink, ServoArm]:
             chain.servos.append(servo)  # type: ignore[arg-type]
     link = MemoryLink(chain)
     spec = replace(model.spec, cameras=())
-    return link, ServoArm(spec, model.servos, servo_bus(model.servos, link), read_s=0.02)
+    return link, ServoArm(spec, model.servos, bus_over(model.servos, link), read_s=0.02)
 
 
 def connected(name: str = "so101") -> tuple[MemoryLink, ServoArm]:
@@ -306,7 +306,7 @@ def test_a_goal_beyond_the_turn_of_a_servo_becomes_its_end() -> None:
     link, arm = emulated()
     joints = (replace(model.servos.joints[0], zero_tick=3500), *model.servos.joints[1:])
     servos = replace(model.servos, joints=joints)
-    arm = ServoArm(arm.spec, servos, servo_bus(servos, link))
+    arm = ServoArm(arm.spec, servos, bus_over(servos, link))
     link.chain.servos[0].motor.shaft.position = 3500 * RAD_PER_TICK
     link.chain.servos[0].tick(0.0)
     arm.connect()

@@ -81,6 +81,20 @@ def test_reading_ends_at_its_deadline_with_nothing(line: tuple[int, str]) -> Non
     port.close()
 
 
+def test_settings_that_another_program_left_do_not_look_like_a_pulled_plug(
+    line: tuple[int, str],
+) -> None:
+    fd = os.open(line[1], os.O_RDWR | os.O_NOCTTY)
+    settings = termios.tcgetattr(fd)
+    settings[6][termios.VMIN] = 0  # as pyserial does
+    termios.tcsetattr(fd, termios.TCSANOW, settings)
+    port = SerialPort(line[1])
+    port.open()
+    assert port.read(time.monotonic()) == b""
+    port.close()
+    os.close(fd)
+
+
 def test_what_is_there_is_read_even_after_the_deadline(line: tuple[int, str]) -> None:
     port = SerialPort(line[1])
     port.open()
