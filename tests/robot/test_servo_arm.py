@@ -148,6 +148,16 @@ def test_torque_that_is_not_confirmed_by_all_is_taken_back_from_all() -> None:
     assert torques(link) == [0] * 6
 
 
+def test_one_servo_that_refuses_torque_leaves_the_others_off_too() -> None:
+    link, arm = connected("koch")
+    link.chain.servos[2].trip("overload")  # shut down: no torque until it is rebooted
+    link.pass_time(0.01)
+    arm.observe()
+    with pytest.raises(RobotError, match="does not take torque_enable = 1"):
+        arm.enable_torque()
+    assert torques(link) == [0] * 6
+
+
 @KINDS
 def test_torque_off_reaches_all_and_is_read_back(name: str) -> None:
     link, arm = connected(name)

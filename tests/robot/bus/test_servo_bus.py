@@ -120,6 +120,17 @@ def test_a_write_whose_acknowledgement_was_lost_is_read_back_and_not_guessed(mak
             assert held(link, 2)[torque : torque + 1] == value
 
 
+def test_a_late_acknowledgement_confirms_no_later_write() -> None:
+    link, bus, _ = feetech()
+    link.wire.inject(Late(id=1, least_s=0.05, most_s=0.05))
+    bus.write(1, 41, b"\7", link.time + 0.001)
+    link.wire.clear()
+    link.wire.inject(Drop(on="requests"))
+    link.time = 0.0499  # the acknowledgement comes while the next is waited for
+    assert bus.write(1, 41, b"\x08", link.time + 0.02).missing == (1,)
+    assert held(link, 1)[41] == 7
+
+
 def test_a_refused_write_is_not_confirmed() -> None:
     link, bus, _ = dynamixel()
     bus.write(1, 64, b"\1", link.time + 0.1)

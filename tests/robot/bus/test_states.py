@@ -138,6 +138,21 @@ def test_a_wrong_value_that_passed_the_checksum_is_not_delivered(first: int) -> 
     assert not lying.lies
 
 
+def test_on_a_noisy_line_not_even_a_plausible_lie_is_delivered() -> None:
+    link, bus, reader = feetech()
+    for _ in range(3):
+        read(link, reader)
+    lying = _Lying(bus)
+    reader._bus = lying  # type: ignore[assignment]
+    lying.lies[0] = (2060).to_bytes(2, "little")  # a joint can be one degree further
+    link.wire.inject(Noise(id=1))
+    bus.read((1,), 56, 2, link.time + 0.01)
+    link.wire.clear()
+    assert bus.is_noisy()
+    assert read(link, reader) == () and not lying.lies
+    assert reader.states[2].position == 2048
+
+
 def test_a_joint_that_really_leapt_is_believed_at_once() -> None:
     link, _, reader = feetech()
     read(link, reader)
