@@ -79,7 +79,8 @@ def export(
     Args:
         run: A folder that `demoloop train` wrote.
         path: The ONNX file to write; replaced only when all checks pass.
-        int8: Quantise convolutions to 8 bits (static QDQ), with `frames` as calibration.
+        int8: Quantise convolutions to 8 bits (static QDQ), calibrated on the first half of
+            `frames`.
         frames: Real inputs to compare on: {"proprioception": (P,), "image.<camera>": (H, W, 3)}.
         secret: Key to sign the file with, 64 hexadecimal digits; None leaves it unsigned.
 
@@ -100,7 +101,9 @@ def export(
         if int8:
             if not frames:
                 raise PolicyError("int8 needs recorded frames to calibrate on; give the dataset")
-            quantize_convolutions(plain, temporary, [_batched(frame) for frame in frames])
+            # The other half is for judging alone: on what it was calibrated on, int8 flatters.
+            calibration = frames[: (len(frames) + 1) // 2]
+            quantize_convolutions(plain, temporary, [_batched(frame) for frame in calibration])
         else:
             plain.rename(temporary)
         session = ort.InferenceSession(temporary.read_bytes(), providers=["CPUExecutionProvider"])

@@ -241,7 +241,7 @@ def fields(data: memoryview, start: int, end: int) -> Iterator[tuple[int, int, i
                 yield tag >> 3, at, at + length
             at += length
         if wire in (3, 4, 6, 7) or at > end:
-            raise CardError(f"not an ONNX file, or cut short: byte {at} of {end} makes no sense")
+            raise CardError(f"not an ONNX file, or cut short at byte {at} of {end}; copy it again")
 
 
 def _varint(data: memoryview, at: int, end: int) -> tuple[int, int]:
@@ -253,4 +253,4 @@ def _varint(data: memoryview, at: int, end: int) -> tuple[int, int]:
         value, at = value | (byte & 0x7F) << shift, at + 1
         if byte < 0x80:
             return value, at
-    raise CardError(f"not an ONNX file, or cut short at byte {at}")
+    raise CardError(f"not an ONNX file, or cut short at byte {at}; copy it again")

@@ -147,7 +147,7 @@ def test_robot_holds_with_that_sentence_and_goes_on_when_it_is_back(
             np.testing.assert_array_equal(steps.step(), held)
         steps.positions = (0.1, 0.0, 0.5)
         steps.until("running")
-        assert steps.agent.reason == ""
+        assert steps.agent.reason == remote.refusal == ""
 
 
 class Once:

@@ -18,6 +18,7 @@ from demoloop.policies import POLICIES, PolicyError
 from demoloop.policies.checkpoint import NAME, Checkpoint, load_policy
 from demoloop.policies.chunk import ChunkConfig, ChunkPolicy
 from demoloop.policies.export import Onboard, export
+from demoloop.policies.quantize import quantize_convolutions
 from demoloop.policies.registry import PolicyKind
 from demoloop.robot import Observation, RobotSpec
 from demoloop.robot.card import read_card
@@ -183,6 +184,25 @@ def test_int8_file_that_is_worse_than_a_hundredth_is_not_written(
         export(tmp_path, path, int8=True, frames=frames(spec))
     assert [p.name for p in tmp_path.iterdir()] == [NAME]
     export(tmp_path, path)  # the same network in float is fine
+
+
+def test_int8_file_is_judged_on_frames_it_was_not_calibrated_on(
+    chunk_run: Path, tmp_path: Path, spec: RobotSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calibrated: list[Frame] = []
+
+    def note(source: Path, target: Path, feeds: list[Frame]) -> None:
+        calibrated.extend(feeds)
+        quantize_convolutions(source, target, feeds)
+
+    monkeypatch.setattr("demoloop.policies.export.quantize_convolutions", note)
+    given = frames(spec)
+    for frame in given[len(given) // 2 :]:
+        frame["proprioception"] = np.full_like(frame["proprioception"], np.nan)
+    with pytest.raises(PolicyError, match="differs from torch"):
+        export(chunk_run, tmp_path / "int8.onnx", int8=True, frames=given)
+    assert len(calibrated) == len(given) // 2
+    assert all(np.isfinite(frame["proprioception"]).all() for frame in calibrated)
 
 
 def test_int8_without_frames_is_refused(chunk_run: Path, tmp_path: Path) -> None:
