@@ -111,6 +111,15 @@ def test_a_torque_limit_below_the_load_lets_it_sink(bars: Bars) -> None:
     assert bars.angle() < -0.3
 
 
+@pytest.mark.parametrize(("duty", "rises"), [(300, True), (100, False)])
+def test_with_a_duty_it_pushes_and_holds_no_position(bars: Bars, duty: int, rises: bool) -> None:
+    bars.servo(1).write(33, b"\2")  # PWM: 0.57 or 0.19 N m against the 0.39 of the bar
+    bars.servo(1).write(44, duty.to_bytes(2, "little"))
+    bars.servo(1).write(TORQUE, b"\1")
+    bars.wait(3.0)
+    assert bars.angle(1) > 0.4 if rises else bars.angle(1) < -0.4
+
+
 def test_switching_off_while_held_lets_it_fall_at_once(bars: Bars) -> None:
     bars.hold()
     bars.wait(1.0)

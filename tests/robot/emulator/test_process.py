@@ -36,9 +36,10 @@ def arm(name: str = "arm", baud: int = 1_000_000) -> LineConfig:
 class Client:
     """A program that has opened a serial port."""
 
-    def __init__(self, path: str, speed: int = termios.B1000000) -> None:
+    def __init__(self, path: str, speed: int = termios.B1000000, *, is_raw: bool = True) -> None:
         self.fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-        tty.setraw(self.fd)
+        if is_raw:
+            tty.setraw(self.fd)
         settings = termios.tcgetattr(self.fd)
         settings[4] = settings[5] = speed
         termios.tcsetattr(self.fd, termios.TCSANOW, settings)
@@ -85,6 +86,12 @@ def test_at_another_baud_rate_nobody_answers(emulator: Emulator) -> None:
     assert client.say(frame(1, PING), 1, patience_s=0.2) == b""
     client.close()
     client = Client(emulator.port)
+    assert client.say(frame(1, PING), 6) == frame(1, 0)
+    client.close()
+
+
+def test_a_client_that_sets_no_more_than_the_rate_hears_no_echo(emulator: Emulator) -> None:
+    client = Client(emulator.port, is_raw=False)
     assert client.say(frame(1, PING), 6) == frame(1, 0)
     client.close()
 
