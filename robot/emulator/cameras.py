@@ -46,16 +46,17 @@ class CameraServer:
         self._path = path
         self._streams: list[_Stream] = []
         self._unplugged: set[str] = set()
-        self._is_over = threading.Event()
+        self._is_warm = threading.Event()
         self._listener = socket.socket(socket.AF_UNIX)
 
     def start(self) -> None:
-        """Listens and draws until the process ends."""
+        """Listens and draws until the process ends; returns when everything is warm."""
         Path(self._path).unlink(missing_ok=True)
         self._listener.bind(self._path)
         self._listener.listen()
         for target in (self._draw, self._listen):
             threading.Thread(target=target, daemon=True).start()
+        self._is_warm.wait()
 
     def plug(self, camera: str, is_plugged: bool) -> None:
         """Pulls the plug of a camera, or puts it back.
@@ -131,8 +132,15 @@ class CameraServer:
         """Draws each stream when its time comes. OpenGL wants all of it in one thread."""
         model = self._world.model
         data = mujoco.MjData(model)
+        mujoco.mj_forward(model, data)
         renderers: dict[tuple[int, int], mujoco.Renderer] = {}
-        while not self._is_over.is_set():
+        for camera in self._cameras.values():
+            # Making one keeps the whole process waiting for some 0.3 s: no servo answers meanwhile.
+            size = (camera.height, camera.width)
+            renderers[size] = renderers.get(size) or mujoco.Renderer(model, *size)
+            draw(renderers[size], data, camera.name)
+        self._is_warm.set()
+        while True:
             now = time.monotonic()
             due = [stream for stream in list(self._streams) if stream.next_at <= now]
             snapshot = self._world.snapshot
@@ -152,7 +160,7 @@ class CameraServer:
                 period = 1 / stream.hello.fps
                 stream.next_at = max(stream.next_at + period, now)
             waiting = [stream.next_at for stream in list(self._streams)]
-            self._is_over.wait(min(0.01, max(0.0, min(waiting, default=now + 1) - now)))
+            time.sleep(min(0.01, max(0.0, min(waiting, default=now + 1) - now)))
 
 
 def draw(renderer: mujoco.Renderer, data: mujoco.MjData, camera: str) -> NDArray[np.uint8]:

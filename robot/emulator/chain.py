@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 from demoloop.robot.emulator.motor import Motor
@@ -19,7 +19,8 @@ class Answer:
 
     data: bytes
     delay: float  # s between the request's last byte and this one's first
-    ids: tuple[int, ...] = field(default=())  # who speaks
+    ids: tuple[int, ...] = ()  # who speaks
+    packet: int = 0  # the how manieth packet of the chain's life it answers
 
 
 class Servo(Protocol):
@@ -93,6 +94,7 @@ class Chain(Generic[AnyServo]):
         self.mute: set[int] = set()  # places that act but never answer
         self.altered: dict[int, dict[str, int]] = {}  # place -> registers that a fault changed
         self.ticks_at = 0.0  # s, up to which the servos have lived
+        self._num_packets = 0
         self._buffer = bytearray()
         self._heard_at = 0.0
 
@@ -110,7 +112,8 @@ class Chain(Generic[AnyServo]):
         self._hears = baud
         found: list[Answer] = []
         while (packet := self._next_packet()) is not None:
-            found += self._execute(packet)
+            self._num_packets += 1
+            found += [replace(a, packet=self._num_packets) for a in self._execute(packet)]
         return found
 
     def advance(self, now: float) -> None:

@@ -53,7 +53,7 @@ class _Line:
 
     def __init__(self, config: LineConfig, chain: Chain[Any], seed: int) -> None:
         self.config, self.chain = config, chain
-        self.wire = Wire(chain, baud=config.baud, seed=seed)
+        self.wire = Wire(chain, baud=config.baud, seed=seed, is_live=True)
         self.port = Port(Path(config.link))
 
 
@@ -89,6 +89,8 @@ class Server:
         """Plugs everything in, says "ready" on standard output, and serves."""
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(29, 1000)  # PR_SET_TIMERSLACK: wake within a microsecond
+        with suppress(OSError):  # servos have processors of their own; only root may
+            os.setpriority(os.PRIO_PROCESS, 0, -10)
         gc.freeze()
         self._listener.bind(self._config.control_socket)
         self._listener.listen()

@@ -32,9 +32,21 @@ BITS_PER_BYTE = 10  # 8N1
 class Wire:
     """A half-duplex line with a chain of servos on it. Times are seconds of the caller's clock."""
 
-    def __init__(self, chain: Chain[Any], *, baud: int = 1_000_000, seed: int = 0) -> None:
-        """A line without faults; `baud` is the client's until `send` says another."""
+    def __init__(
+        self, chain: Chain[Any], *, baud: int = 1_000_000, seed: int = 0, is_live: bool = False
+    ) -> None:
+        """A line without faults.
+
+        Args:
+            chain: The servos on it.
+            baud: The client's rate until `send` says another.
+            seed: Of what goes wrong by chance.
+            is_live: The clock is real, and whoever calls may be late: a client that asks again has
+                waited long enough, so what was meant for it before is there at once. Otherwise a
+                late process would make the line look ever busier.
+        """
         self.chain = chain
+        self._is_live = is_live
         self.faults: list[LineFault] = []
         self._baud = baud
         self._rng = np.random.default_rng(seed)
@@ -67,10 +79,18 @@ class Wire:
         if self._baud == 0:
             return
         byte_s = BITS_PER_BYTE / self._baud
+        if self._is_live:
+            self._hurry(now)
         line = max(now, self._free_at) + len(data) * byte_s
         if any(isinstance(f, Echo) and self._happens(f) for f in self.faults):
             self._arrive(line, data)
+        packet = 0
         for answer in self._collide(self.chain.answers(self._spoil(data, None), line, self._baud)):
+            if self._is_live and packet not in (0, answer.packet):
+                self._free_at = line
+                self._hurry(now)
+                line = now
+            packet = answer.packet
             line += answer.delay
             self._deliver(answer, line, byte_s)
             line += len(answer.data) * byte_s
@@ -90,6 +110,15 @@ class Wire:
     def cut(self) -> None:
         """Loses what is under way, as a plug that is pulled does."""
         self._arriving.clear()
+
+    def _hurry(self, now: float) -> None:
+        """Lets what the line still carries arrive at `now`; what a fault makes late stays late."""
+        limit = self._free_at + 1e-9
+        self._arriving = [
+            (min(when, now) if when <= limit else when, n, data) for when, n, data in self._arriving
+        ]
+        heapq.heapify(self._arriving)
+        self._free_at = min(self._free_at, now)
 
     def _deliver(self, answer: Answer, begins: float, byte_s: float) -> None:
         data = self._spoil(answer.data, answer.ids)
@@ -128,7 +157,7 @@ class Wire:
         """Makes one mess of answers that are sent at once: servos that share an id."""
         result: list[Answer] = []
         for answer in answers:
-            if result and answer.ids == result[-1].ids:
+            if result and (answer.ids, answer.packet) == (result[-1].ids, result[-1].packet):
                 result[-1] = self._mix(result[-1], answer)
             else:
                 result.append(answer)
@@ -141,7 +170,7 @@ class Wire:
         mixed = bytearray(a & b for a, b in pairs)
         if self._rng.random() < 0.8:  # the header, which is the first to differ in time, smears
             mixed[int(self._rng.integers(size))] ^= 1 << int(self._rng.integers(8))
-        return Answer(bytes(mixed), min(one.delay, other.delay), one.ids)
+        return Answer(bytes(mixed), min(one.delay, other.delay), one.ids, one.packet)
 
     def _concerns(self, fault: LineFault, ids: tuple[int, ...]) -> bool:
         return (fault.id is None or fault.id in ids) and self._happens(fault)

@@ -85,6 +85,18 @@ def test_a_request_waits_until_the_line_is_free(line: Line) -> None:
     assert line.hear(6.5 * BYTE_S) == frame(1, 0)
 
 
+def test_a_late_process_does_not_make_a_client_wait_for_what_it_gave_up() -> None:
+    """Three questions found at once: the first two would have been answered long since."""
+    line = Line(1, 2, 3)
+    wire = Wire(line.chain, is_live=True)
+    wire.send(frame(1, PING) + frame(2, PING) + frame(3, PING), 1.0)
+    assert wire.receive(1.0) == frame(1, 0) + frame(2, 0)
+    assert wire.receive(1.0 + 12 * BYTE_S + 1e-9) == frame(3, 0)
+    wire.send(frame(1, PING), 2.0)
+    wire.send(frame(2, PING), 2.0)
+    assert wire.receive(2.0) == frame(1, 0)
+
+
 def test_a_slower_line_takes_longer() -> None:
     servo = FeetechServo(1, baud=115_200)
     servo.memory["return_delay"] = 0
