@@ -90,6 +90,7 @@ class Emulator:
             self.__exit__(None, None, None)
             raise
         self._control = Control(self._config.control_socket)
+        self._control.pace()  # after the work of starting it may wait for its turn: not on the line
         return self
 
     def __exit__(
