@@ -83,6 +83,6 @@ def is_true(signature: Signature, seal: str) -> bool:
 
 
 def _need_cryptography() -> None:
-    """Loaded only where a signature is made or checked: it takes some 30 ms and 15 MB of memory."""
+    """Loaded only where a signature is made or checked: it takes some 30 ms and 7 MB of memory."""
     if importlib.util.find_spec("cryptography") is None:
         raise RobotError("signatures need the package cryptography; `pip install cryptography`")
