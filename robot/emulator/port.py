@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import sys
 import termios
 import tty
 from contextlib import suppress
@@ -13,6 +15,8 @@ _SPEEDS: dict[int, int] = {
     for name in dir(termios)
     if name[0] == "B" and name[1:].isdigit()
 }
+
+_TCGETS2, _TERMIOS2_SIZE = 0x802C542A, 44  # <asm-generic/termbits.h>; the rate is its last word
 
 
 class Port:
@@ -56,7 +60,10 @@ class Port:
         self._master = self._line = -1
 
     def baud(self) -> int:
-        """What the client has set; 0 for a rate without a name."""
+        """What the client has set; 0 for a rate without a name where the system has no other."""
+        if sys.platform == "linux":  # rust's serialport sets every rate as a number
+            settings = fcntl.ioctl(self._line, _TCGETS2, bytes(_TERMIOS2_SIZE))
+            return int.from_bytes(settings[-4:], sys.byteorder)
         return _SPEEDS.get(termios.tcgetattr(self._line)[5], 0)
 
     def read(self) -> bytes:
