@@ -118,9 +118,17 @@ class _Reader:
     def _shapes(self, body: Element, inherited: str) -> Iterator[Shape]:
         for geom in body.findall("geom"):
             it = self._attributes(geom, inherited)
-            kind, size = it.get("type", "sphere"), _numbers(it.get("size", "0 0 0"))
+            kind = it.get("type", "sphere")
+            size: Vector = _numbers(it.get("size", "0 0 0"))
+            position, rotation = _numbers(it.get("pos", "0 0 0")), self._rotation(it)
             if "fromto" in it:
-                raise RobotError(f"{self._file}: a geom with fromto; write its pos and euler")
+                ends: Vector = _numbers(it["fromto"])
+                start, end = ends[:3], ends[3:]
+                position, rotation = (
+                    (start + end) / 2,
+                    _along(end - start),
+                )
+                size = np.array([size[0], float(np.linalg.norm(end - start)) / 2])
             if kind == "box":
                 half = size
             elif kind in ("cylinder", "capsule"):
@@ -131,7 +139,7 @@ class _Reader:
                 continue
             else:
                 raise RobotError(f"{self._file}: a geom of type {kind!r} is not read here")
-            yield Shape(half, _numbers(it.get("pos", "0 0 0")), self._rotation(it))
+            yield Shape(half, position, rotation)
 
     def _attributes(self, element: Element, inherited: str) -> dict[str, str]:
         """Returns what the element says, and where it is silent what its class says."""
@@ -162,6 +170,17 @@ class _Reader:
             turn[one, other], turn[other, one] = -sin, sin
             rotation = rotation @ turn
         return rotation
+
+
+def _along(direction: Vector) -> Vector:
+    """A rotation (3, 3) that brings z to a direction; how it turns about it does not matter."""
+    rotation = np.eye(3)
+    rotation[2] = direction / np.linalg.norm(direction)
+    aside = np.eye(3)[int(np.argmin(np.abs(rotation[2])))]
+    rotation[0] = np.cross(rotation[2], aside)
+    rotation[0] /= np.linalg.norm(rotation[0])
+    rotation[1] = np.cross(rotation[2], rotation[0])
+    return rotation.T
 
 
 def _numbers(text: str) -> Vector:

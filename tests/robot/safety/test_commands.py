@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import mujoco
 import numpy as np
 import pytest
 from tests.robot.safety.simulated import REST, SPEC, Cell
 
-from demoloop.robot import RobotError
+from demoloop.robot import JointSpec, RobotError, RobotSpec
+from demoloop.robot.arms import ARMS
 from demoloop.robot.arms.so101 import GRIPPER_CLOSED, GRIPPER_OPEN, MJCF, SO101
 from demoloop.robot.safety import Body, Limits, SafetyError
 from demoloop.robot.safety.body import segment_distance
@@ -57,20 +59,43 @@ def test_actions_that_come_and_go_anyhow_keep_speed_and_acceleration() -> None:
         cell.clock.sleep_until(start + 0.01)
 
 
-def test_frames_agree_with_mujoco_to_rounding(body: Body) -> None:
-    model = mujoco.MjModel.from_xml_path(str(MJCF))
+@pytest.mark.parametrize("name", ARMS)
+def test_frames_agree_with_mujoco_to_rounding(name: str) -> None:
+    arm = ARMS[name]
+    body = Body(arm.mjcf, arm.spec)
+    model = mujoco.MjModel.from_xml_path(str(arm.mjcf))
     data = mujoco.MjData(model)
     rng = np.random.default_rng(2)
-    for _ in range(100):
-        action = rng.uniform(SO101.low, SO101.high)
-        data.qpos[:] = action
-        data.qpos[5] = GRIPPER_CLOSED + action[5] * (GRIPPER_OPEN - GRIPPER_CLOSED)
+    for _ in range(50):
+        action = rng.uniform(arm.spec.low, arm.spec.high)
+        for joint, value in zip(arm.spec.joints, action, strict=True):
+            if joint.unit == "opening":
+                low, high = model.joint(joint.name).range
+                value = low + value * (high - low)
+            data.joint(joint.name).qpos[:] = value
         mujoco.mj_kinematics(model, data)
         rotations, origins = body.place(action)
-        names = [model.body(at).name for at in range(1, model.nbody)]
-        assert names == list(body._names)
-        np.testing.assert_allclose(origins, data.xpos[1:], atol=1e-12)
-        np.testing.assert_allclose(rotations.reshape(-1, 9), data.xmat[1:], atol=1e-12)
+        assert list(body._names) == [model.body(at).name for at in range(1, model.nbody)]
+        np.testing.assert_allclose(origins, data.xpos[1:], atol=1e-9)
+        np.testing.assert_allclose(rotations.reshape(-1, 9), data.xmat[1:], atol=1e-9)
+
+
+def test_a_rod_by_its_ends_is_the_rod_by_its_middle(tmp_path: Path) -> None:
+    def room(geom: str) -> float:
+        path = tmp_path / "arm.xml"
+        path.write_text(
+            '<mujoco><compiler angle="radian"/><worldbody><body name="base"><body name="link">'
+            '<joint name="pan" axis="1 0 0" range="-3 3"/>'
+            f"{geom}</body></body></worldbody></mujoco>"
+        )
+        spec = RobotSpec("one", (JointSpec("pan", -3, 3, 1, 1),), (), 25.0)
+        return Body(path, spec).margins([0.4])[0].room_m
+
+    by_ends = room('<geom type="capsule" fromto="0 0 0.1 0 0.3 0.1" size="0.02"/>')
+    by_middle = room(
+        '<geom type="capsule" pos="0 0.15 0.1" euler="1.5707963267948966 0 0" size="0.02 0.15"/>'
+    )
+    assert by_ends == pytest.approx(by_middle, abs=0.01)  # boxes that are turned about their axis
 
 
 def test_the_lowest_corner_is_where_mujoco_has_it(body: Body) -> None:
