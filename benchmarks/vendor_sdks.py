@@ -15,10 +15,11 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from demoloop.robot.arms import koch, so101
-from demoloop.robot.emulator.emulator import emulated_arm
+from demoloop.robot.emulator.emulator import Emulator, emulated_arm
 
 CLIENTS = Path(__file__).with_name("vendor_clients.py")
 
@@ -51,11 +52,21 @@ def versions(name: str, folder: Path) -> str:
     return found[0].replace("_", "-") if found else name
 
 
+def lie_down(emulator: Emulator) -> None:
+    """Waits until an arm without torque moves no more, so that two readings can be compared."""
+    until = time.monotonic() + 10.0
+    while time.monotonic() < until:
+        time.sleep(0.5)
+        if all(abs(s.velocity) < 1e-3 for s in emulator.control.state().lines["arm"]):
+            return
+
+
 def run(name: str, folder: Path) -> bool:
     """Runs one client against a new arm and prints what it did."""
     arm = koch.ARM if name == "dynamixel-sdk" else so101.ARM
     print(f"\n{versions(name, folder)} on an emulated {arm.spec.name}")
     with emulated_arm(arm) as emulator:
+        lie_down(emulator)
         control = str(Path(emulator.port).parent / "control")
         done = subprocess.run(
             [sys.executable, str(CLIENTS), name, emulator.port, control],
