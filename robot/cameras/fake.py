@@ -102,8 +102,9 @@ class FakeCapture:
         self._grabbed = self._shown = 0  # number of the picture, and the one written into it
 
     def isOpened(self) -> bool:
-        """Whether there is a camera."""
-        return self._is_open and self._camera.is_plugged
+        """Whether there is a camera; one that was pulled out has to be opened anew."""
+        self._is_open = self._is_open and self._camera.is_plugged
+        return self._is_open
 
     def set(self, propId: int, value: float) -> bool:
         """Takes what it knows, as far as its modes allow; has no focus."""
@@ -137,6 +138,8 @@ class FakeCapture:
         """Takes the oldest picture that waits, or waits for the next; False when none comes."""
         camera, clock = self._camera, self._camera.clock
         gives_up_at = clock.now() + SELECT_TIMEOUT_S
+        if not self.isOpened():
+            return False
         self._fill()
         while not self._queue:
             if not self.isOpened():
