@@ -72,6 +72,15 @@ def test_opening_is_never_held_back() -> None:
     assert abs(gripper.load) <= MAX_LOAD  # and the next grip is limited again
 
 
+def test_something_thinner_can_be_gripped_next() -> None:
+    gripper = Gripper(1.0)
+    limit = GripLimit(gripper.health)
+    squeeze(gripper, limit, [0.0] * 50 + [0.5] * 20)
+    thinner = Gripper(gripper.opening, has_cube=False)
+    squeeze(thinner, limit, [0.0] * 50)
+    assert thinner.opening == 0.0
+
+
 def test_without_a_reading_nothing_is_limited() -> None:
     gripper = Gripper(1.0)
     gripper.go = lambda target: setattr(gripper, "load", float("nan"))  # type: ignore[method-assign]
