@@ -68,7 +68,7 @@ def run_lerobot(port: str, cycles: int, what: str) -> list[float]:
 
     def read() -> None:
         for name in QUANTITIES if what == "all" else QUANTITIES[:1]:
-            bus.sync_read(name, normalize=False)
+            bus.sync_read(name, normalize=False, num_retry=9)  # or one lost reply ends it
 
     def write(ticks: dict[int, int]) -> None:
         named = {str(i): tick for i, tick in ticks.items()}
