@@ -11,10 +11,13 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING
 
 from demoloop.deploy.errors import DeployError
-from demoloop.deploy.relay import Traffic
 from demoloop.deploy.wire import Part
+
+if TYPE_CHECKING:
+    from demoloop.deploy.relay import Traffic
 
 _OVERTAKEN_S = 0.05  # a message out of turn is late by up to so long, where delays are shorter
 _MAX_UNDER_WAY = 256  # messages in one direction; a router has no room for more either

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from demoloop.cli.chaos import through_chaos
 from demoloop.cli.live import Live
 from demoloop.cli.stopping import stop_on_signals
 from demoloop.cli.watch import logged, measured, warned
@@ -64,6 +65,8 @@ class Options:
     """File to append to, a JSON object a line: every change of state, every fault."""
     metrics: str | None = None
     """HOST:PORT on loopback where Prometheus may ask, such as 127.0.0.1:9100."""
+    chaos: str | None = None
+    """A bad network on purpose, in simulation: `wifi`, `far`, `awful`, or drop=0.3,delay=0.5 ..."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,12 @@ class _Setup:
 def main(options: Options) -> int:
     """Runs; exit code 0 whatever the policy achieves."""
     _check(options)
+    way = (options.chaos, options.seed, options.server, options.keys, options.server_key)
+    with through_chaos(*way) as server:
+        return _main(replace(options, server=server))
+
+
+def _main(options: Options) -> int:
     # Before the robot is there: a key that cannot be used shall not first move an arm.
     pin = None if options.keys is None else Pin(KeyFolder(options.keys), options.server_key)
     setup = _simulated(options)
