@@ -1,4 +1,4 @@
-"""`demoloop run --chaos`: a bad network in a process of its own, between the robot and the server."""
+"""`demoloop run --chaos`: a bad network in a process between the robot and the server."""
 
 from __future__ import annotations
 
