@@ -54,7 +54,8 @@ class Body:
             if joint.unit == "rad" and at not in found:
                 names = ", ".join(part.joint for part in self._parts if part.joint)
                 raise RobotError(f"{mjcf.name} has no joint {joint.name!r}; it has {names}")
-        moving = [at for at in range(len(self._parts)) if self._depth(at) > 0]
+        # What stands on the table and turns there, at the most, cannot hit it.
+        moving = [at for at in range(len(self._parts)) if self._depth(at) > 1]
         corners = [(at, corner) for at in moving for corner in _corners(self._parts[at].shapes)]
         self._corner_of = np.array([at for at, _ in corners], int)
         self._corners = np.array([corner for _, corner in corners]).reshape(-1, 3)

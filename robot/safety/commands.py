@@ -22,8 +22,8 @@ from demoloop.robot.spec import RobotSpec
 Vector = NDArray[np.float64]
 
 _ROUNDING_M = 1e-6  # of two placements of the same part
-_NEARLY = 0.8  # of the greatest speed; a joint that moves quicker is held back
-_HOLD_BACK = 3.0
+_NEARLY = 0.7  # of the greatest speed; a joint that moves quicker is held back
+_HOLD_BACK = 4.0
 """How much slower the command becomes, per speed above that. A servo's P control is underdamped and
 passes the speed of its command by up to a quarter (BAM's STS3215 at 12 V with a link on it): what
 is promised is the speed of the joint. Chosen on that model, benchmarks/safety.py."""

@@ -195,8 +195,7 @@ class _Watching:
             elif self._act_at is not None:
                 self._act()
         if self._is_on:
-            if not self._left:
-                self._plan(self._letting_go())
+            self._plan(self._left or self._letting_go())
             while self._left:
                 time.sleep(max(0.0, (self._act_at or 0.0) - time.monotonic()))
                 self._act()

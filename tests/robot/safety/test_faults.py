@@ -96,7 +96,17 @@ def test_lost_replies_here_and_there_are_none() -> None:
     assert cell.robot.state == "RUNNING"
 
 
-def test_a_slow_loop_that_misses_three_times_is_judged_by_time() -> None:
+def test_a_slow_loop_that_misses_twice_is_judged_by_count() -> None:
+    cell = Cell().running()
+    here = cell.here()
+    for is_silent in (True, True, False, True, True, False):  # 80 ms at a time
+        cell.arm.silent = ("gripper",) if is_silent else ()
+        cell.tick(here)
+        cell.clock.time += 0.03
+    assert cell.robot.state == "RUNNING"
+
+
+def test_a_quick_loop_that_misses_three_times_is_judged_by_time() -> None:
     cell = Cell().running()
     here = cell.here()
     for _ in range(3):  # three misses in 30 ms
@@ -361,6 +371,7 @@ def test_a_graver_fault_overrides_and_a_lesser_one_does_not() -> None:
     cell.arm.alarms = {"gripper": ("overload",)}
     cell.drive_none(0.1)
     assert fault_of(cell).kind == "temperature"
+    assert sum(event.fault is not None for event in cell.events) == 2
     assert_lets_go(cell)
 
 

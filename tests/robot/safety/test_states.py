@@ -178,6 +178,14 @@ def test_relaxing_takes_its_time_and_ends_without_torque() -> None:
     assert cell.robot.fault is None  # an arm that sinks is away from its goal, and is to be
 
 
+def test_an_arm_that_sinks_for_long_is_away_from_its_goal_and_that_is_no_fault() -> None:
+    cell = Cell(Limits(relax_s=12.0)).running()
+    goal = cell.arm.goal.copy()
+    cell.robot.relax()
+    assert np.abs(cell.arm.q - goal).max() > Limits().following_rad
+    assert cell.robot.fault is None
+
+
 @pytest.mark.parametrize("before", ["at_rest", "armed", "running"])
 def test_closing_leaves_no_torque_in_any_state(before: str) -> None:
     cell = getattr(Cell(), before)()

@@ -161,7 +161,7 @@ def test_without_torque_silence_means_nothing(line: Line) -> None:
 
 
 def test_stopping_it_while_torque_is_on_lets_the_arm_go(line: Line) -> None:
-    watchdog = Watchdog(line.path, b"soften;", b"off;", hold_s=0.1)
+    watchdog = Watchdog(line.path, b"soften;", b"off;", silence_s=60.0, hold_s=0.1)
     watchdog.start()
     watchdog.beat(True)
     watchdog.stop()
