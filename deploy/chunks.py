@@ -27,10 +27,11 @@ class ActionChunk:
 
     actions: NDArray[np.float32]  # (horizon, action_dim); row 0 is for the instant `time`
     time: float  # s, when the observation it answers was taken, on the robot's clock
+    pace: float = 1.0  # how quickly it is followed: at 0.5 each step takes twice its time
 
     def steps_at(self, time: float, control_hz: float) -> float:
         """Returns how many steps into the chunk `time` is, not an integer; negative is before."""
-        return (time - self.time) * control_hz
+        return (time - self.time) * control_hz * self.pace
 
     def is_exhausted(self, time: float, control_hz: float) -> bool:
         """Says whether `time` is past the last action, by more than half a step of jitter."""
@@ -57,7 +58,7 @@ class ActionChunk:
         if not 0 <= at < len(self.actions) - 1:
             return np.zeros(self.actions.shape[1])
         before, after = self.actions[int(at)], self.actions[int(at) + 1]
-        slope: NDArray[np.float64] = (after.astype(np.float64) - before) * control_hz
+        slope: NDArray[np.float64] = (after.astype(np.float64) - before) * control_hz * self.pace
         return slope
 
 

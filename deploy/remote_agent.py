@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from demoloop.deploy.chunks import REPLAN_EVERY
+from demoloop.deploy.chunks import REPLAN_EVERY, ActionChunk
 from demoloop.deploy.client import Arrival
 from demoloop.deploy.errors import DeployError
 from demoloop.deploy.motion import NO_CHUNK, RAN_OUT, Motion, State
@@ -19,6 +19,7 @@ from demoloop.robot import Action, Observation, RobotSpec
 
 _SILENT = "no sign of life from the server"
 _SMALL_PERIODS = 2.25  # a latency of so many control periods or less is left alone
+_UNHURRIED_S = 0.1  # a latency up to which chunks are followed at their own pace
 _LONGEST_S = 0.35  # nothing further ahead is foreseen
 _SLOPE_S = 0.04  # on both sides of the instant whose velocity is foreseen
 
@@ -62,7 +63,8 @@ class RemoteAgent:
     what they will do until then), and the answer begins at that moment. A policy that is told where
     the joints were answers as if its own plan had been followed since: with each answer the arm
     would be sent back to catch up with a past that never was (docs/results.md). Pictures stay as
-    they were taken.
+    they were taken; since those are late then, the answer is followed more slowly, so that less
+    changes in the time that the next one takes.
 
     Args:
         policy: A connected `RemotePolicy`, or another such line.
@@ -170,12 +172,21 @@ class RemoteAgent:
         # Answers keep the order of their questions: those before it will not come any more.
         self._seen_at = {b: at for b, at in self._seen_at.items() if at > seen_at}
         self._latencies_s.append(now - seen_at)
-        if self.motion.offer(arrival.chunk, now, seen_at):
+        if self.motion.offer(self._paced(arrival.chunk), now, seen_at):
             self._followed = seen_at
+
+    def _paced(self, chunk: ActionChunk) -> ActionChunk:
+        """Returns the chunk, slowed down where answers are late."""
+        pace = min(1.0, _UNHURRIED_S / max(self._latency_s, _UNHURRIED_S))
+        return replace(chunk, pace=pace)
+
+    @property
+    def _latency_s(self) -> float:
+        return median(self._latencies_s) if self._latencies_s else 0.0
 
     def _foresee(self, observation: Observation) -> Observation:
         """Returns the observation with time and joints as they will be when the answer comes."""
-        latency_s = min(median(self._latencies_s), _LONGEST_S) if self._latencies_s else 0.0
+        latency_s = min(self._latency_s, _LONGEST_S)
         spec = self.policy.spec
         if latency_s <= _SMALL_PERIODS / spec.control_hz or len(spec.readings):
             return observation

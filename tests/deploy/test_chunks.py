@@ -41,6 +41,15 @@ def test_between_two_steps_the_target_is_linear() -> None:
     np.testing.assert_allclose(sampled, np.linspace(0, 5, 41), atol=1e-4)
 
 
+def test_at_half_its_pace_a_chunk_takes_twice_its_time() -> None:
+    chunk = ActionChunk(ramp().actions, 3.0, pace=0.5)
+    sampled = [chunk.sample(3.0 + 2 * k / HZ, HZ)[0] for k in range(6)]
+    np.testing.assert_allclose(sampled, range(6), atol=1e-4)
+    np.testing.assert_allclose(chunk.velocity(3.0, HZ), HZ / 2)
+    assert not chunk.is_exhausted(3.0 + 10.5 / HZ, HZ)
+    assert chunk.is_exhausted(3.0 + 11.5 / HZ, HZ)
+
+
 @pytest.mark.parametrize("late_s", [0.1, 1.0, 1e6])
 def test_exhausted_chunk_holds_its_last_target(late_s: float) -> None:
     chunk = ramp(time=3.0)

@@ -94,11 +94,21 @@ def test_a_gripper_is_not_foreseen(spec: RobotSpec) -> None:
         assert seen.proprioception[2] == sent[round(at * 100) - 1][2]
 
 
-def test_late_answers_slow_no_motion_down(spec: RobotSpec) -> None:
-    line = LateLine(spec, 0.16)
+def test_answers_within_a_tenth_of_a_second_slow_no_motion_down(spec: RobotSpec) -> None:
+    line = LateLine(spec, 0.08)
+    sent = np.array(run(RemoteAgent(line, servo_lag_s=0.0), line, 3.0, 100.0))
+    assert ((sent[-1] - sent[100])[:2] / 1.99 > 0.95 * SPEED).all()
+
+
+@pytest.mark.parametrize(("latency_s", "pace"), [(0.0, 1.0), (0.16, 0.1 / 0.17), (0.3, 0.1 / 0.31)])
+def test_motion_slows_down_in_proportion_to_latencies_above_a_tenth_of_a_second(
+    spec: RobotSpec, latency_s: float, pace: float
+) -> None:
+    # An answer is used at the tick after it came: 10 ms more than the line takes.
+    line = LateLine(spec, latency_s)
     sent = np.array(run(RemoteAgent(line, servo_lag_s=0.0), line, 3.0, 100.0))
     speed = (sent[-1] - sent[100]) / 1.99  # rad/s, after the start
-    np.testing.assert_allclose(speed[:2], SPEED, rtol=0.1)
+    np.testing.assert_allclose(speed[:2], pace * SPEED, rtol=0.1)
 
 
 def test_age_is_that_of_the_look_and_not_of_the_moment_foreseen(spec: RobotSpec) -> None:
