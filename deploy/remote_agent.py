@@ -20,6 +20,7 @@ from demoloop.robot import Action, Observation, RobotSpec
 _SILENT = "no sign of life from the server"
 _SMALL_PERIODS = 2.25  # a latency of so many control periods or less is left alone
 _UNHURRIED_S = 0.1  # a latency up to which chunks are followed at their own pace
+_SLOWEST = 0.5  # share of its own pace at which a chunk is followed at least
 _LONGEST_S = 0.35  # nothing further ahead is foreseen
 _SLOPE_S = 0.04  # on both sides of the instant whose velocity is foreseen
 
@@ -177,8 +178,8 @@ class RemoteAgent:
 
     def _paced(self, chunk: ActionChunk) -> ActionChunk:
         """Returns the chunk, slowed down where answers are late."""
-        pace = min(1.0, _UNHURRIED_S / max(self._latency_s, _UNHURRIED_S))
-        return replace(chunk, pace=pace)
+        pace = _UNHURRIED_S / max(self._latency_s, _UNHURRIED_S)
+        return replace(chunk, pace=max(pace, _SLOWEST))
 
     @property
     def _latency_s(self) -> float:

@@ -100,8 +100,8 @@ def test_answers_within_a_tenth_of_a_second_slow_no_motion_down(spec: RobotSpec)
     assert ((sent[-1] - sent[100])[:2] / 1.99 > 0.95 * SPEED).all()
 
 
-@pytest.mark.parametrize(("latency_s", "pace"), [(0.0, 1.0), (0.16, 0.1 / 0.17), (0.3, 0.1 / 0.31)])
-def test_motion_slows_down_in_proportion_to_latencies_above_a_tenth_of_a_second(
+@pytest.mark.parametrize(("latency_s", "pace"), [(0.0, 1.0), (0.16, 0.1 / 0.17), (0.3, 0.5)])
+def test_motion_slows_down_with_latencies_above_a_tenth_of_a_second_to_half_at_most(
     spec: RobotSpec, latency_s: float, pace: float
 ) -> None:
     # An answer is used at the tick after it came: 10 ms more than the line takes.
