@@ -46,6 +46,7 @@ class Gate:
         self._marks: Mapping[str, tuple[int, ...]] = {}
         self._trusted: Mapping[str, TrustedKey] = {}  # by public key
         self._checked_at = 0.0
+        self.revision = 0  # counts each change of whom it trusts
 
     def open(self) -> None:
         """Reads the keys; raises DeployError when one of them cannot be used."""
@@ -112,6 +113,7 @@ class Gate:
             marks = self._folder.marks()
         except DeployError as error:
             _log.error("nobody is trusted any more: %s", error)
+            self.revision += bool(self._trusted)
             self._marks, self._trusted = {}, {}
             return
         except OSError as error:
@@ -131,6 +133,7 @@ class Gate:
         for gone in self._trusted.keys() - trusted.keys():
             _log.warning("%s is trusted no longer", self._trusted[gone].name)
         self._marks, self._trusted = marks, trusted
+        self.revision += 1
 
 
 class Pin:

@@ -69,11 +69,22 @@ class RemotePolicy:
         timeout_s: float = 5.0,
         pin: Pin | None = None,
         *,
+        relay: str | None = None,
         dial: Callable[[str, Pin | None], Connection] = open_connection,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        check_endpoint(endpoint, "--server", has_keys=pin is not None)
+        """Connects to nothing yet.
+
+        Args:
+            endpoint: Where the policy is served.
+            spec: The robot at this end.
+            timeout_s: How long `connect` and `predict` wait.
+            pin: Which server to obey; needed off loopback, unless a relay sees to it.
+            relay: Where to connect instead, when a `Relay` on this computer passes messages on.
+        """
+        check_endpoint(endpoint, "--server", has_keys=pin is not None or relay is not None)
         self.endpoint = endpoint
+        self._address = relay or endpoint
         self.timeout_s = timeout_s
         self.policy = ""  # the server's name for what it serves
         self.refusal = ""  # with which the server refused something since the last chunk
@@ -124,7 +135,7 @@ class RemotePolicy:
         Raises:
             DeployError: Nobody answers within `timeout_s`, or the policy does not fit the robot.
         """
-        self._channel = self._dial(self.endpoint, self._pin)
+        self._channel = self._dial(self._address, self._pin)
         try:
             self._await_welcome(self._channel)
             self._channel.settle()

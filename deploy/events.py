@@ -126,10 +126,16 @@ class EventLog:
 
     def note(self, event: str, session: int = 0, **details: Detail) -> None:
         """Hands one event over and returns at once."""
+        self.take(self._now(), self._wall(), event, session, details)
+
+    def take(
+        self, time: float, wall: float, event: str, session: int, details: dict[str, Detail]
+    ) -> None:
+        """The same for what happened elsewhere, at `time` [s] of this computer's clock."""
         if self._waiting.qsize() >= _MAX_WAITING:
             self._num_lost += 1
             return
-        self._waiting.put(_Entry(self._now(), self._wall(), event, session, details))
+        self._waiting.put(_Entry(time, wall, event, session, details))
 
     def _write_all(self) -> None:
         last = 0.0

@@ -10,13 +10,44 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal, Protocol
+
+import msgspec
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 LATENCY_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 LATENESS_BOUNDS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05)
 
 Labels = Mapping[str, str]
+
+
+Finite = Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)]
+
+
+class Times(msgspec.Struct, frozen=True):
+    """A histogram as it was at one moment, small enough to be sent."""
+
+    bounds: Annotated[tuple[Finite, ...], msgspec.Meta(max_length=32)]  # s, rising
+    counts: Annotated[
+        tuple[Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)], ...], msgspec.Meta(max_length=33)
+    ]  # one more than bounds: above them all
+    sum: Finite  # s
+    last: Finite  # s
+    worst: Finite  # s
+
+    @property
+    def count(self) -> int:
+        """How many times were added."""
+        return sum(self.counts)
+
+    def samples(self) -> Iterator[tuple[str, Labels, float]]:
+        """Yields (suffix, labels, value) of each line; the counts agree with each other."""
+        total = 0
+        for bound, count in zip([*self.bounds, math.inf], self.counts, strict=False):
+            total += count
+            yield "_bucket", {"le": _number(bound)}, total
+        yield "_sum", {}, self.sum
+        yield "_count", {}, total
 
 
 class Histogram:
@@ -45,14 +76,17 @@ class Histogram:
         self.last = seconds
         self.worst = max(self.worst, seconds)
 
+    def at_once(self) -> Times:
+        """Returns what it is at this moment."""
+        return Times(self.bounds, tuple(self._counts), self.sum, self.last, self.worst)
+
     def samples(self) -> Iterator[tuple[str, Labels, float]]:
         """Yields (suffix, labels, value) of each line; the counts agree with each other."""
-        total = 0
-        for bound, count in zip([*self.bounds, math.inf], list(self._counts), strict=True):
-            total += count
-            yield "_bucket", {"le": _number(bound)}, total
-        yield "_sum", {}, self.sum
-        yield "_count", {}, total
+        return self.at_once().samples()
+
+
+class _Sampled(Protocol):
+    def samples(self) -> Iterator[tuple[str, Labels, float]]: ...
 
 
 @dataclass(frozen=True)
@@ -75,7 +109,7 @@ def gauge(name: str, text: str, value: float) -> Metric:
     return Metric(name, "gauge", text, [("", {}, value)])
 
 
-def histogram(name: str, text: str, value: Histogram) -> Metric:
+def histogram(name: str, text: str, value: _Sampled) -> Metric:
     """A distribution; `name` ends in `_seconds`."""
     return Metric(name, "histogram", text, list(value.samples()))
 

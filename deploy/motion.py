@@ -16,7 +16,7 @@ from demoloop.deploy.chunks import ActionChunk
 from demoloop.robot import Action, RobotSpec
 from demoloop.robot.limiter import Limiter, Vector
 
-State = Literal["waiting", "running", "holding"]
+State = Literal["waiting", "running", "holding", "stopped"]
 
 NO_CHUNK = "no chunk yet"
 RAN_OUT = "the last chunk ran out"
@@ -54,8 +54,8 @@ class Motion:
     have an offset each, so a chunk that says what the last one said changes nothing.
 
     `state` is "waiting" before the first chunk, "running" while one is followed, "holding" once
-    there is none any more, until one comes or `wait` says that it will; `reason` says why it is not
-    running.
+    there is none any more, until one comes or `wait` says that it will, "stopped" when an operator
+    wants it so; `reason` says why it is not running.
 
     Args:
         spec: Of the robot that moves. `control_hz` is the rate of a chunk's steps; ticks may come
@@ -92,6 +92,7 @@ class Motion:
         self.state: State = "waiting"
         self.reason = NO_CHUNK
         self._has_started = False
+        self.has_yielded = False  # the joints gave way meanwhile: begin again where they are
         self._chunks: tuple[ActionChunk, ...] = ()  # the oldest first
         self._news: list[ActionChunk] = []
         self._offsets: list[_Offset] = []
@@ -111,6 +112,8 @@ class Motion:
             now: s, on the clock of the chunk.
             seen_at: When the robot looked, for a chunk that begins later than that.
         """
+        if self.state == "stopped":
+            return False
         age_s = now - (chunk.time if seen_at is None else seen_at)
         if age_s > self.max_age_s or chunk.is_exhausted(now, self.spec.control_hz):
             self.num_stale += 1
@@ -121,11 +124,14 @@ class Motion:
         self._news.append(chunk)
         return True
 
-    def hold(self, reason: str) -> None:
-        """Forgets all chunks and comes to rest; a chunk that is offered later ends it."""
+    def hold(self, reason: str, *, is_stop: bool = False) -> None:
+        """Forgets all chunks and comes to rest.
+
+        A chunk that is offered later ends it; not so a stop, which lasts until `wait`.
+        """
         self._chunks, self._offsets = (), []
         self._news.clear()
-        self.state, self.reason = "holding", reason
+        self.state, self.reason = "stopped" if is_stop else "holding", reason
 
     def wait(self, reason: str) -> None:
         """Says that an arm which holds may expect a chunk again."""
@@ -136,12 +142,12 @@ class Motion:
 
         Args:
             now: The time of this tick; one that does not move on changes nothing.
-            positions: Where the joints are (action_dim,); looked at by the first tick alone, since
-                a command that follows the joints would sink with them.
+            positions: Where the joints are (action_dim,); looked at by the first tick, and after
+                they have yielded, alone: a command that follows the joints would sink with them.
         """
-        if not self._has_started:
+        if not self._has_started or (self.has_yielded and self._news):
             self.limiter.start(positions, now)
-            self._has_started = True
+            self._has_started, self.has_yielded = True, False
         for chunk in self._news:
             kept = self._chunks if self.ensemble is not None else ()
             self._hand_over((*kept, chunk))

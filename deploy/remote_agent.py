@@ -53,6 +53,20 @@ class Connection(Protocol):
         ...
 
 
+class Permission(Protocol):
+    """Says whether an arm may move; `Standing` is one."""
+
+    @property
+    def ban(self) -> str:
+        """Why it must not at this moment; empty when it may."""
+        ...
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a stop is latched."""
+        ...
+
+
 class RemoteAgent:
     """Sends what it sees now and then, and follows what comes back with a `Motion`.
 
@@ -77,6 +91,7 @@ class RemoteAgent:
         servo_lag_s: How far the joints are behind what is commanded, when they are foreseen; of
             0.04 to 0.15 s this did best with the SO-101 in simulation.
         motion: How chunks are followed; None for the usual way.
+        permission: Asked at each step; the arm comes to rest while it is refused. None: granted.
         on_arrival: Listens to every chunk that comes, used or not.
     """
 
@@ -88,6 +103,7 @@ class RemoteAgent:
         silence_s: float = 0.2,
         servo_lag_s: float = 0.09,
         motion: Motion | None = None,
+        permission: Permission | None = None,
         on_arrival: Callable[[Arrival], None] | None = None,
     ) -> None:
         if replan_every < 1:
@@ -97,6 +113,8 @@ class RemoteAgent:
         self.silence_s = silence_s
         self.servo_lag_s = servo_lag_s
         self.motion = motion or Motion(policy.spec)
+        self._permission = permission
+        self._ban = ""  # of the last step
         self._on_arrival = on_arrival
         self._arrivals: list[Arrival] = []
         self._latencies_s: deque[float] = deque(maxlen=8)  # from a look to the use of its answer
@@ -136,6 +154,7 @@ class RemoteAgent:
         self.policy.forget()
         self._arrivals.clear()
         self._seen_at.clear()
+        self._ban = ""
         self._asked_at = self._looked_at = self._followed = None
         self._image_times = self._asked_images = {}
         self.motion.reset()
@@ -148,24 +167,37 @@ class RemoteAgent:
     def decide(self, observation: Observation) -> Action:
         """Returns the target for `observation.time`, at once."""
         now = observation.time
+        ban = self._permission.ban if self._permission is not None else ""
         self._take_in()
+        if ban:  # nor are they of use when it is lifted
+            self._arrivals.clear()
         for arrival in self._arrivals:
             self._consider(arrival, now)
         self._arrivals.clear()
         is_due = self._is_due(observation)
         self._looked_at, self._image_times = now, observation.image_times
-        if self.policy.silence_s > self.silence_s:
-            # When the server is back, going on in the middle of an old chunk would be wrong.
-            self.motion.hold(_SILENT)
-        elif self.reason == _SILENT:
-            self.motion.wait(NO_CHUNK)
+        self._rest_or_wait(ban)
         action = self.motion.tick(now, observation.proprioception[: self.policy.spec.action_dim])
-        if is_due:
+        if is_due and not ban:
             question = self._foresee(observation)
             if self.policy.send(question):
                 self._asked_at, self._asked_images = now, observation.image_times
                 self._seen_at[question.time] = now
         return action
+
+    def _rest_or_wait(self, ban: str) -> None:
+        """Holds while something speaks against moving, and expects a chunk when nothing does."""
+        if ban and self._permission is not None:
+            if not self._ban:  # what answers a look from before must not move it after
+                self.policy.forget()
+                self._seen_at.clear()
+            self.motion.hold(ban, is_stop=self._permission.is_stopped)
+        elif self.policy.silence_s > self.silence_s:
+            # When the server is back, going on in the middle of an old chunk would be wrong.
+            self.motion.hold(_SILENT)
+        elif self._ban or self.motion.reason == _SILENT:
+            self.motion.wait(NO_CHUNK)
+        self._ban = ban
 
     def _consider(self, arrival: Arrival, now: float) -> None:
         begins = arrival.chunk.time

@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+import random
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from demoloop.deploy.motion import State
+
+
+class Sample:
+    """Some of many values, each as likely as another (Vitter 1985, algorithm R).
+
+    A run may last for weeks, and its memory must not grow with it.
+
+    Args:
+        size: How many are kept.
+    """
+
+    def __init__(self, size: int = 20_000) -> None:
+        self.count = 0
+        self.max = -math.inf
+        self.values: list[float] = []
+        self._size = size
+        self._random = random.Random(0)
+
+    def add(self, value: float) -> None:
+        """Adds one."""
+        self.count += 1
+        self.max = max(self.max, value)
+        if len(self.values) < self._size:
+            self.values.append(value)
+        elif (place := self._random.randrange(self.count)) < self._size:
+            self.values[place] = value
 
 
 @dataclass(frozen=True)
@@ -22,12 +49,12 @@ class Quantiles:
     max: float  # ms
 
     @classmethod
-    def of(cls, values_ms: Sequence[float]) -> Quantiles | None:
+    def of(cls, sample: Sample) -> Quantiles | None:
         """Returns None when nothing was measured."""
-        if not values_ms:
+        if not sample.count:
             return None
-        p50, p95, greatest = np.quantile(np.array(values_ms), [0.5, 0.95, 1.0]).round(3).tolist()
-        return cls(len(values_ms), p50, p95, greatest)
+        p50, p95 = np.quantile(np.array(sample.values), [0.5, 0.95]).round(3).tolist()
+        return cls(sample.count, p50, p95, round(sample.max, 3))
 
 
 @dataclass(frozen=True)

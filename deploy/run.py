@@ -5,18 +5,23 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from demoloop.deploy.chunks import REPLAN_EVERY
 from demoloop.deploy.client import Arrival, RemotePolicy
 from demoloop.deploy.events import OnEvent, ignore
 from demoloop.deploy.guard import guard_episode
+from demoloop.deploy.io_desk import Overseer
 from demoloop.deploy.motion import State
+from demoloop.deploy.relaxation import Relaxation
 from demoloop.deploy.remote_agent import RemoteAgent
-from demoloop.deploy.report import EpisodeReport, Quantiles, RunReport, Stretch
+from demoloop.deploy.report import EpisodeReport, Quantiles, RunReport, Sample, Stretch
+from demoloop.deploy.standing import Halted, Stoppable
 from demoloop.deploy.vitals import Vitals
 from demoloop.robot import Action, Observation, OnStep, Robot
 from demoloop.robot.realtime import RealtimeClock
+
+_LOOK_EVERY_S = 0.02  # while the arm must not move between two episodes
 
 
 class ListeningClock(RealtimeClock):
@@ -48,8 +53,13 @@ class ListeningClock(RealtimeClock):
 class _Timeline:
     """Listens to the steps of one episode and notes the agent's states."""
 
-    def __init__(self, agent: RemoteAgent, on_change: Callable[[str, State, str], None]) -> None:
-        self.ages_ms: list[float] = []
+    def __init__(
+        self,
+        agent: RemoteAgent,
+        on_change: Callable[[str, State, str], None],
+        ages_ms: Sample,
+    ) -> None:
+        self.ages_ms = ages_ms
         self.stretches: list[Stretch] = []
         self._agent = agent
         self._on_change = on_change  # hears of the state before, empty at first, state and reason
@@ -61,7 +71,7 @@ class _Timeline:
             self._start = time.monotonic()
         agent = self._agent
         if agent.state == "running":
-            self.ages_ms.append(agent.age_s * 1e3)
+            self.ages_ms.add(agent.age_s * 1e3)
         now = self.close()  # a state lasts until the step that finds another
         last = self.stretches[-1] if self.stretches else None
         if last is None or (last.state, last.reason) != (agent.state, agent.reason):
@@ -90,6 +100,8 @@ def run_remote(
     on_episode: Callable[[EpisodeReport], None] | None = None,
     on_event: OnEvent = ignore,
     vitals: Vitals | None = None,
+    overseer: Overseer | None = None,
+    relax_after_s: float | None = None,
 ) -> RunReport:
     """Runs episodes with the policy at the other end of `policy`, which is connected.
 
@@ -106,36 +118,42 @@ def run_remote(
         on_episode: Hears of each episode when it is over.
         on_event: Hears of each change of state and each episode.
         vitals: Keeps what others may look at meanwhile.
+        overseer: Looks on, and may hold the arm or end the run; an episode begins only while the
+            arm may move.
+        relax_after_s: See `Relaxation`.
 
     Raises:
         DeployError: The server changed to a policy that does not fit the robot.
     """
-    guard_hz = guard_hz or robot.spec.control_hz
-    vitals = vitals or Vitals(policy, guard_hz, num_episodes)
-    arrivals: list[tuple[float, float]] = []  # (round trip, inference) [ms]
+    vitals = vitals or Vitals(policy, guard_hz or robot.spec.control_hz, num_episodes)
+    round_trip_ms, inference_ms, chunk_age_ms = Sample(), Sample(), Sample()
 
     def on_arrival(arrival: Arrival) -> None:
-        arrivals.append((arrival.round_trip_ms, arrival.inference_ms))
+        round_trip_ms.add(arrival.round_trip_ms)
+        inference_ms.add(arrival.inference_ms)
         vitals.arrive(arrival)
 
-    def on_change(before: str, state: State, reason: str) -> None:
-        vitals.enter(state, reason)
-        change = {"from": before, "to": state, "reason": reason}
-        on_event("transition", policy.session, **change)
-
-    agent = RemoteAgent(policy, replan_every=replan_every, on_arrival=on_arrival)
+    agent = RemoteAgent(
+        policy,
+        replan_every=replan_every,
+        permission=None if overseer is None else overseer.permission,
+        on_arrival=on_arrival,
+    )
+    relaxation = Relaxation(robot, relax_after_s)
+    if overseer is not None:
+        overseer.begin(agent, relaxation)
+        if isinstance(robot, Stoppable) and overseer.permission is not None:
+            robot = Halted(robot, overseer.permission)
     stop = stop or threading.Event()
+    run = _Run(
+        robot, agent, policy, vitals, Relaxation(robot, relax_after_s), overseer, stop,
+        has_succeeded, on_step, on_event, chunk_age_ms,
+    )  # fmt: skip
     episodes: list[EpisodeReport] = []
-    ages_ms: list[float] = []
-    while len(episodes) < num_episodes and not stop.is_set():
-        timeline = _Timeline(agent, on_change)
-        seconds = max_steps / robot.spec.control_hz
-        vitals.begin()
-        episode = _run_one(robot, agent, timeline, vitals, seconds, has_succeeded, stop, on_step)
-        vitals.end(episode.success)
+    while len(episodes) < num_episodes and run.waits_until_it_may_begin():
+        episode = run.episode(max_steps / robot.spec.control_hz)
         on_event("episode", policy.session, number=len(episodes), **episode.brief())
         episodes.append(episode)
-        ages_ms += timeline.ages_ms
         if on_episode is not None:
             on_episode(episode)
     return RunReport(
@@ -146,47 +164,97 @@ def run_remote(
         replan_every=replan_every,
         was_interrupted=stop.is_set(),
         episodes=tuple(episodes),
-        round_trip_ms=Quantiles.of([trip for trip, _ in arrivals]),
-        inference_ms=Quantiles.of([inference for _, inference in arrivals]),
-        chunk_age_ms=Quantiles.of(ages_ms),
-        num_chunks=len(arrivals),
+        round_trip_ms=Quantiles.of(round_trip_ms),
+        inference_ms=Quantiles.of(inference_ms),
+        chunk_age_ms=Quantiles.of(chunk_age_ms),
+        num_chunks=round_trip_ms.count,
         num_stale=agent.num_stale,
         num_dropped=policy.num_dropped,
     )
 
 
-def _run_one(
-    robot: Robot,
-    agent: RemoteAgent,
-    timeline: _Timeline,
-    vitals: Vitals,
-    seconds: float,
-    has_succeeded: Callable[[], bool] | None,
-    stop: threading.Event,
-    on_step: OnStep | None,
-) -> EpisodeReport:
-    def listen(observation: Observation, sent: Action) -> None:
-        timeline.note()
-        vitals.tick(agent, clock.lateness_s, clock.num_skipped, clock.is_late)
-        if on_step is not None:
-            on_step(observation, sent)
+@dataclass(frozen=True)
+class _Run:
+    """What the episodes of one run share."""
 
-    def is_over() -> bool:
-        return stop.is_set() or (has_succeeded is not None and has_succeeded())
+    robot: Robot
+    agent: RemoteAgent
+    policy: RemotePolicy
+    vitals: Vitals
+    relaxation: Relaxation
+    overseer: Overseer | None
+    stop: threading.Event
+    has_succeeded: Callable[[], bool] | None
+    on_step: OnStep | None
+    on_event: OnEvent
+    chunk_age_ms: Sample
 
-    guard_hz = vitals.guard_hz
-    clock = ListeningClock(agent, guard_hz)
-    report = guard_episode(
-        robot, agent, seconds, guard_hz=guard_hz, on_step=listen, is_over=is_over, clock=clock
-    )
-    loop = report.loop
-    timeline.close()
-    return EpisodeReport(
-        success=None if has_succeeded is None else has_succeeded(),
-        num_steps=loop.num_steps,
-        num_late=loop.num_late,
-        worst_lateness_ms=round(loop.worst_lateness_s * 1e3, 3),
-        num_skipped=loop.num_skipped,
-        refusals=report.refusals,
-        timeline=tuple(timeline.stretches),
-    )
+    @property
+    def must_end(self) -> bool:
+        """Whether the run is over, however many episodes are left."""
+        return self.stop.is_set() or (self.overseer is not None and self.overseer.has_ended)
+
+    def waits_until_it_may_begin(self) -> bool:
+        """Waits while the arm must not move, since an episode begins with a movement.
+
+        Returns:
+            Whether to begin; not when the run is to end instead.
+        """
+        permission = None if self.overseer is None else self.overseer.permission
+        while not self.must_end:
+            if self.overseer is not None:
+                self.overseer.look(self.vitals)
+            self.policy.collect()  # keeps the line alive
+            if permission is None or not permission.ban:
+                return not self.must_end
+            state: State = "stopped" if permission.is_stopped else "holding"
+            if (self.vitals.state, self.vitals.reason) != (state, permission.ban):
+                self._change(self.vitals.state, state, permission.ban)
+            self.stop.wait(_LOOK_EVERY_S)
+        return False
+
+    def episode(self, seconds: float) -> EpisodeReport:
+        """Runs one."""
+        timeline = _Timeline(self.agent, self._change, self.chunk_age_ms)
+        clock = ListeningClock(self.agent, self.vitals.guard_hz)
+
+        def listen(observation: Observation, sent: Action) -> None:
+            timeline.note()
+            self.vitals.tick(self.agent, clock.lateness_s, clock.num_skipped, clock.is_late)
+            self.relaxation.look(self.agent.motion)
+            if self.overseer is not None:
+                self.overseer.look(self.vitals, observation)
+            if self.on_step is not None:
+                self.on_step(observation, sent)
+
+        def is_over() -> bool:
+            return self.must_end or (self.has_succeeded is not None and self.has_succeeded())
+
+        self.vitals.begin()
+        self.relaxation.recover()
+        report = guard_episode(
+            self.robot,
+            self.agent,
+            seconds,
+            guard_hz=self.vitals.guard_hz,
+            on_step=listen,
+            is_over=is_over,
+            clock=clock,
+        )
+        timeline.close()
+        success = None if self.has_succeeded is None else self.has_succeeded()
+        self.vitals.end(success)
+        return EpisodeReport(
+            success=success,
+            num_steps=report.loop.num_steps,
+            num_late=report.loop.num_late,
+            worst_lateness_ms=round(report.loop.worst_lateness_s * 1e3, 3),
+            num_skipped=report.loop.num_skipped,
+            refusals=report.refusals,
+            timeline=tuple(timeline.stretches),
+        )
+
+    def _change(self, before: str, state: State, reason: str) -> None:
+        self.vitals.enter(state, reason)
+        change = {"from": before, "to": state, "reason": reason}
+        self.on_event("transition", self.policy.session, **change)

@@ -31,16 +31,21 @@ def make_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int) -> zmq.Socke
     return socket
 
 
-def bind(socket: zmq.Socket[bytes], endpoint: str, *, has_keys: bool = False) -> str:
-    """Binds and returns the endpoint with its real port; raises DeployError when it is taken."""
-    check_endpoint(endpoint, "--bind", any_port=True, has_keys=has_keys)
+def bind(
+    socket: zmq.Socket[bytes], endpoint: str, what: str = "--bind", *, has_keys: bool = False
+) -> str:
+    """Binds and returns the endpoint with its real port; raises DeployError when it is taken.
+
+    `what` names the option that the endpoint came from.
+    """
+    check_endpoint(endpoint, what, any_port=True, has_keys=has_keys)
     try:
         socket.setsockopt(zmq.IPV6, "[" in endpoint)
         socket.bind(endpoint)
     except zmq.ZMQError as error:
         if error.errno == zmq.EADDRINUSE:
             raise DeployError(
-                f"{endpoint} is in use already; stop the server there or choose another --bind"
+                f"{endpoint} is in use already; stop the server there or choose another {what}"
             ) from error
         raise DeployError(f"cannot bind {endpoint}: {error.strerror}") from error
     return str(socket.getsockopt_string(zmq.LAST_ENDPOINT))

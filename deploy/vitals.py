@@ -20,15 +20,12 @@ from demoloop.deploy.metrics import (
     histogram,
 )
 from demoloop.deploy.motion import State
+from demoloop.deploy.notes import Mode, Status
 from demoloop.deploy.remote_agent import RemoteAgent
 
 
 class Vitals:
-    """Values of one run. Its loop alone writes them; others may read at any time.
-
-    There is no lock: one held by a watcher, which is not real-time, would hold up the loop. Each
-    value is whole; two may be of neighbouring ticks.
-    """
+    """Values of one run. Its loop alone writes them; `status` is what others get."""
 
     def __init__(self, policy: RemotePolicy, guard_hz: float, num_episodes: int) -> None:
         self.policy = policy
@@ -62,7 +59,7 @@ class Vitals:
         """The agent is in another state, or in the same for another reason."""
         self.state, self.reason, self.since = state, reason, time.monotonic()
         self.entered[state] += 1
-        if state == "holding":
+        if state in ("holding", "stopped"):
             self.fault = reason
 
     def tick(self, agent: RemoteAgent, lateness_s: float, num_skipped: int, is_late: bool) -> None:
@@ -79,32 +76,72 @@ class Vitals:
         self.round_trip.add(arrival.round_trip_ms / 1e3)
         self.inference.add(arrival.inference_ms / 1e3)
 
+    def status(self, mode: Mode = "go", operator: str = "") -> Status:
+        """Returns all of it as it is at this moment, with what an operator has ordered."""
+        policy = self.policy
+        return Status(
+            time=time.monotonic(),
+            robot=policy.spec.name[:64],
+            policy=policy.policy[:1000],
+            endpoint=policy.endpoint[:1000],
+            is_connected=policy.is_connected,
+            session=policy.session,
+            num_welcomes=policy.num_welcomes,
+            credit=policy.credit,
+            mode=mode,
+            operator=operator,
+            state=self.state,
+            reason=self.reason[:1000],
+            since=self.since,
+            fault=self.fault[:1000],
+            guard_hz=self.guard_hz,
+            num_episodes=self.num_episodes,
+            num_begun=self.num_begun,
+            num_over=self.num_over,
+            num_successes=self.num_successes,
+            began_at=self.began_at,
+            num_ticks=self.num_ticks,
+            num_late=self.num_late,
+            num_skipped=self.num_skipped,
+            chunk_age_s=self.chunk_age_s,
+            num_stale=self.num_stale,
+            num_dropped=policy.num_dropped,
+            entered=dict(self.entered),
+            lateness=self.lateness.at_once(),
+            round_trip=self.round_trip.at_once(),
+            inference=self.inference.at_once(),
+        )
+
     def metrics(self) -> Iterator[Metric]:
         """Yields what Prometheus is told."""
-        states: list[tuple[str, Labels, float]] = [
-            ("", {"state": state}, float(self.state == state)) for state in get_args(State)
-        ]
-        policy = self.policy
-        yield Metric("demoloop_run_state", "gauge", "1 for the state the agent is in.", states)
-        yield counters(
-            "demoloop_run_transitions_total", "Changes into a state.", "to", dict(self.entered)
-        )
-        yield counter("demoloop_run_episodes_total", "Episodes that are over.", self.num_over)
-        yield counter("demoloop_run_successes_total", "Of these, successes.", self.num_successes)
-        yield gauge("demoloop_run_guard_hz", "Ticks per second asked for.", self.guard_hz)
-        yield counter("demoloop_run_ticks_total", "Ticks made.", self.num_ticks)
-        yield counter("demoloop_run_late_ticks_total", "Began after a deadline.", self.num_late)
-        yield counter("demoloop_run_skipped_ticks_total", "Deadlines passed.", self.num_skipped)
-        yield histogram("demoloop_run_lateness_seconds", "Deadline to waking.", self.lateness)
-        yield histogram(
-            "demoloop_run_round_trip_seconds", "From a look to its chunk.", self.round_trip
-        )
-        yield histogram("demoloop_run_inference_seconds", "The server's share.", self.inference)
-        yield gauge("demoloop_run_chunk_age_seconds", "Of the look followed.", self.chunk_age_s)
-        yield counter("demoloop_run_stale_chunks_total", "Came too late to use.", self.num_stale)
-        yield counter(
-            "demoloop_run_dropped_messages_total", "Garbled or unasked for.", policy.num_dropped
-        )
-        yield counter("demoloop_run_sessions_total", "Welcomes by a server.", policy.num_welcomes)
-        yield gauge("demoloop_run_credits", "Looks that may be sent now.", policy.credit)
-        yield gauge("demoloop_run_connected", "Whether the server is heard.", policy.is_connected)
+        return status_metrics(self.status())
+
+
+def status_metrics(status: Status) -> Iterator[Metric]:
+    """Yields what Prometheus is told of a run."""
+    states: list[tuple[str, Labels, float]] = [
+        ("", {"state": state}, float(status.state == state)) for state in get_args(State)
+    ]
+    yield Metric("demoloop_run_state", "gauge", "1 for the state the agent is in.", states)
+    yield counters(
+        "demoloop_run_transitions_total", "Changes into a state.", "to", dict(status.entered)
+    )
+    yield counter("demoloop_run_episodes_total", "Episodes that are over.", status.num_over)
+    yield counter("demoloop_run_successes_total", "Of these, successes.", status.num_successes)
+    yield gauge("demoloop_run_guard_hz", "Ticks per second asked for.", status.guard_hz)
+    yield counter("demoloop_run_ticks_total", "Ticks made.", status.num_ticks)
+    yield counter("demoloop_run_late_ticks_total", "Began after a deadline.", status.num_late)
+    yield counter("demoloop_run_skipped_ticks_total", "Deadlines passed.", status.num_skipped)
+    yield histogram("demoloop_run_lateness_seconds", "Deadline to waking.", status.lateness)
+    yield histogram(
+        "demoloop_run_round_trip_seconds", "From a look to its chunk.", status.round_trip
+    )
+    yield histogram("demoloop_run_inference_seconds", "The server's share.", status.inference)
+    yield gauge("demoloop_run_chunk_age_seconds", "Of the look followed.", status.chunk_age_s)
+    yield counter("demoloop_run_stale_chunks_total", "Came too late to use.", status.num_stale)
+    yield counter(
+        "demoloop_run_dropped_messages_total", "Garbled or unasked for.", status.num_dropped
+    )
+    yield counter("demoloop_run_sessions_total", "Welcomes by a server.", status.num_welcomes)
+    yield gauge("demoloop_run_credits", "Looks that may be sent now.", status.credit)
+    yield gauge("demoloop_run_connected", "Whether the server is heard.", status.is_connected)

@@ -12,19 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demoloop.cli.chaos import through_chaos
-from demoloop.cli.live import Live
 from demoloop.cli.stopping import stop_on_signals
-from demoloop.cli.watch import logged, measured, warned
-from demoloop.deploy.auth import Pin
 from demoloop.deploy.chunks import REPLAN_EVERY
 from demoloop.deploy.client import RemotePolicy
 from demoloop.deploy.endpoints import check_endpoint
 from demoloop.deploy.errors import DeployError
 from demoloop.deploy.guard import GUARD_HZ, check_guard_hz
-from demoloop.deploy.keys import KeyFolder
+from demoloop.deploy.io_desk import IO_DIED, IoDesk
+from demoloop.deploy.io_process import IoProcess
 from demoloop.deploy.metrics_server import parse_address
+from demoloop.deploy.notes import Ready, Setup
 from demoloop.deploy.report import EpisodeReport, RunReport
 from demoloop.deploy.run import run_remote
+from demoloop.deploy.standing import Standing
 from demoloop.deploy.vitals import Vitals
 from demoloop.robot import Action, Observation, Robot
 from demoloop.robot.arms.so101 import SO101
@@ -67,6 +67,14 @@ class Options:
     """HOST:PORT on loopback where Prometheus may ask, such as 127.0.0.1:9100."""
     chaos: str | None = None
     """A bad network on purpose, in simulation: `wifi`, `far`, `awful`, or drop=0.3,delay=0.5 ..."""
+    control: str = "tcp://127.0.0.1:*"
+    """Where `demoloop operate` finds the run; port * is a free one. Off loopback with --keys."""
+    telemetry: str = "tcp://127.0.0.1:*"
+    """Where `demoloop watch` finds the run; port * is a free one. Off loopback with --keys."""
+    need_operator: bool = False
+    """Move only while an operator is connected, and only after he said go: a dead-man's switch."""
+    relax_after: float | None = None
+    """Seconds of holding after which the motors' torque is lowered; default is never."""
 
 
 @dataclass(frozen=True)
@@ -88,18 +96,33 @@ def main(options: Options) -> int:
 
 
 def _main(options: Options) -> int:
-    # Before the robot is there: a key that cannot be used shall not first move an arm.
-    pin = None if options.keys is None else Pin(KeyFolder(options.keys), options.server_key)
-    setup = _simulated(options)
-    try:
-        report = _run(options, setup, pin)
-        print(report.summary())
-        _write(options, report, setup.film)
-    finally:
-        setup.robot.close()
+    with IoProcess("demoloop.cli.run_io", _asked_of_io(options)) as io:
+        setup = _simulated(options)
+        try:
+            # Before the robot moves: a key that cannot be used shall not first move an arm.
+            report, is_io_alive = _run(options, setup, io, io.await_ready())
+        finally:
+            setup.robot.close()
+    _write(options, report, setup.film)
+    print(report.summary())
+    if not is_io_alive:
+        raise DeployError(IO_DIED)
     if report.was_interrupted:
         raise KeyboardInterrupt
     return 0
+
+
+def _asked_of_io(options: Options) -> Setup:
+    return Setup(
+        server=options.server,
+        folder="",
+        keys=None if options.keys is None else str(options.keys),
+        server_key=options.server_key,
+        control=options.control,
+        telemetry=options.telemetry,
+        metrics=options.metrics,
+        log=None if options.log is None else str(options.log),
+    )
 
 
 def _check(options: Options) -> None:
@@ -116,7 +139,15 @@ def _check(options: Options) -> None:
         raise DeployError(f"--replan-every is {options.replan_every}; take at least one step")
     if options.server_key is not None and options.keys is None:
         raise DeployError("--server-key names a key in a folder; say --keys FOLDER too")
-    check_endpoint(options.server, "--server", has_keys=options.keys is not None)
+    if options.relax_after is not None and not 0 < options.relax_after < float("inf"):
+        raise DeployError(f"--relax-after is {options.relax_after}; say seconds, such as 2")
+    has_keys = options.keys is not None
+    check_endpoint(options.server, "--server", has_keys=has_keys)
+    check_endpoint(options.control, "--control", any_port=True, has_keys=has_keys)
+    check_endpoint(options.telemetry, "--telemetry", any_port=True, has_keys=has_keys)
+    for name, endpoint in (("control", options.control), ("telemetry", options.telemetry)):
+        if not endpoint.startswith("tcp:"):
+            raise DeployError(f"--{name} is {endpoint!r}; say tcp://HOST:PORT")
     if options.metrics is not None:
         parse_address(options.metrics)
     for path in (options.video, options.report, options.log):
@@ -124,31 +155,27 @@ def _check(options: Options) -> None:
             raise DeployError(f"{path} is a folder; name the file to write")
 
 
-def _run(options: Options, setup: _Setup, pin: Pin | None) -> RunReport:
+def _run(options: Options, setup: _Setup, io: IoProcess, ready: Ready) -> tuple[RunReport, bool]:
+    """Returns the report, and whether the io process was there to the end."""
     spec = setup.robot.spec
-    connection = RemotePolicy(options.server, spec, options.timeout_s, pin)
-    vitals = Vitals(connection, options.guard_hz, options.episodes)
-    live = Live(vitals)
-    with (
-        warned(live.warn),
-        logged(options.log, "run") as note,
-        measured(options.metrics, vitals.metrics) as url,
-        connection as policy,
-        stop_on_signals() as stop,
-        live,
-    ):
-        live.say(f"{spec.name} at {spec.control_hz:g} Hz with {policy.policy} of {policy.endpoint}")
-        if url:
-            live.say(f"metrics: {url}")
-        note("connected", policy.session, policy=policy.policy, endpoint=policy.endpoint)
+    relay = ready.server if ready.server != options.server else None
+    connection = RemotePolicy(options.server, spec, options.timeout_s, relay=relay)
+    standing = Standing(setup.robot, needs_operator=options.need_operator)
+    tell = io.telling
+    desk = IoDesk(io.notes, io.pictures, standing, tell.note)
+    with tell, connection as policy, stop_on_signals() as stop:
+        tell.say(f"{spec.name} at {spec.control_hz:g} Hz with {policy.policy} of {policy.endpoint}")
+        for line in ready.lines:
+            tell.say(line)
+        tell.note("connected", policy.session, policy=policy.policy, endpoint=policy.endpoint)
         number = 0
 
         def show(episode: EpisodeReport) -> None:
             nonlocal number
-            live.say(f"{options.task}, seed {options.seed + number}: {episode.summary()}")
+            tell.say(f"{options.task}, seed {options.seed + number}: {episode.summary()}")
             number += 1
 
-        return run_remote(
+        report = run_remote(
             setup.robot,
             policy,
             num_episodes=options.episodes,
@@ -159,9 +186,12 @@ def _run(options: Options, setup: _Setup, pin: Pin | None) -> RunReport:
             stop=stop,
             on_step=setup.film,
             on_episode=show,
-            on_event=note,
-            vitals=vitals,
+            on_event=tell.note,
+            vitals=Vitals(policy, options.guard_hz, options.episodes),
+            overseer=desk,
+            relax_after_s=options.relax_after,
         )
+    return report, not standing.has_ended
 
 
 def _write(options: Options, report: RunReport, film: _Film | None) -> None:

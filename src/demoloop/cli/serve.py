@@ -10,9 +10,10 @@ from pathlib import Path
 import tyro
 
 from demoloop.cli.stopping import stop_on_signals
-from demoloop.cli.watch import logged, measured, warned
+from demoloop.cli.traces import logged, measured, warned
 from demoloop.deploy.endpoints import check_endpoint
 from demoloop.deploy.errors import DeployError
+from demoloop.deploy.events import ignore
 from demoloop.deploy.keys import KeyFolder
 from demoloop.deploy.metrics_server import parse_address
 from demoloop.deploy.onnx_policy import OnnxPolicy
@@ -57,7 +58,8 @@ def main(options: Options) -> int:
         raise DeployError("--allow-unsigned is for --keys FOLDER; without keys nobody asks for one")
     if options.metrics is not None:
         parse_address(options.metrics)
-    with stop_on_signals() as stop, warned(_say), logged(options.log, "serve") as note:
+    with stop_on_signals() as stop, warned(_say), logged(options.log, "serve") as log:
+        note = ignore if log is None else log.note
         keys = None if options.keys is None else KeyFolder(options.keys)
         policy = OnnxPolicy.load(
             options.policy,

@@ -10,9 +10,12 @@ from contextlib import contextmanager
 
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """Within the block, Ctrl-C and SIGTERM set the event instead of breaking off."""
+    """Within the block, Ctrl-C, SIGTERM and a terminal that went set the event."""
     stop = threading.Event()
-    signals = (signal.SIGINT, signal.SIGTERM)
+    signals = [signal.SIGINT, signal.SIGTERM]
+    # Under nohup, which has it ignored, a terminal may go.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signals.append(signal.SIGHUP)
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in signals}
     try:
         yield stop

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from demoloop.deploy.errors import DeployError
-from demoloop.deploy.events import EventHandler, EventLog, OnEvent, ignore
+from demoloop.deploy.events import EventHandler, EventLog
 from demoloop.deploy.metrics import Metric
 from demoloop.deploy.metrics_server import MetricsServer
 from demoloop.robot import DemoloopError
@@ -27,14 +27,14 @@ class _Warnings(logging.Handler):
 
 
 @contextmanager
-def logged(path: Path | None, side: str) -> Iterator[OnEvent]:
-    """Yields who writes the log at `path`, if there is one; an error that ends the verb is in it.
+def logged(path: Path | None, side: str) -> Iterator[EventLog | None]:
+    """Yields the log at `path`, if there is one; an error that ends the verb is in it.
 
     Raises:
         DeployError: The file cannot be written.
     """
     if path is None:
-        yield ignore
+        yield None
         return
     if path.is_dir():
         raise DeployError(f"{path} is a folder; name the file to write")
@@ -46,7 +46,7 @@ def logged(path: Path | None, side: str) -> Iterator[OnEvent]:
         logger.setLevel(logging.INFO)
         log.note("started")
         try:
-            yield log.note
+            yield log
         except DemoloopError as error:
             log.note("fault", reason=str(error))
             raise
