@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+
 from demoloop.deploy.channel import Gone
 from demoloop.deploy.errors import DeployError
 from demoloop.deploy.events import Detail, OnEvent
-from demoloop.deploy.local import Line
+from demoloop.deploy.local_line import Line
 from demoloop.deploy.note_line import NoteLine
-from demoloop.deploy.notes import Event, FromIo, Order, Pulse, Say
+from demoloop.deploy.notes import Event, FromIo, Order, Pulse, Reply, Say
 from demoloop.deploy.relaxation import Relaxation
 from demoloop.deploy.remote_agent import Permission, RemoteAgent
 from demoloop.deploy.standing import Setting, Standing
@@ -74,6 +76,7 @@ class IoDesk:
         self._is_watched = False
         self._told_at = self._shown_at = -float("inf")
         self._num_shown = 0
+        self._replies: list[Reply] = []  # to what was ordered at the last look
 
     @property
     def permission(self) -> Permission:
@@ -101,12 +104,17 @@ class IoDesk:
 
     def look(self, vitals: Vitals, observation: Observation | None = None) -> None:
         """Hears orders, obeys them and answers; says what is going on, now and then."""
+        for reply in self._replies:  # by now the arm does what was ordered
+            ban = self._standing.ban[:1000]
+            self._notes.send(msgspec.structs.replace(reply, state=vitals.state, reason=ban))
+        self._replies.clear()
         for note in self._notes.receive():
             if isinstance(note, Pulse):
                 self._standing.hear(note)
                 self._is_watched = note.is_watched
             elif isinstance(note, Order):
                 self._obey(note, vitals)
+        self._standing.check()
         if self._notes.is_gone and not self._standing.has_ended:
             self._standing.end(IO_DIED)
         now = self._now()
@@ -120,7 +128,7 @@ class IoDesk:
 
     def _obey(self, order: Order, vitals: Vitals) -> None:
         reply = self._standing.take(order, vitals.state)
-        self._notes.send(reply)
+        self._replies.append(reply)
         if order.verb != "status":
             what = order.verb if order.verb != "set" else f"set {order.name} {order.value:g}"
             self._on_event(

@@ -22,7 +22,7 @@ from demoloop.deploy.channel import Gone
 from demoloop.deploy.control import ControlServer
 from demoloop.deploy.errors import WireError
 from demoloop.deploy.keys import KeyFolder
-from demoloop.deploy.local import Line
+from demoloop.deploy.local_line import Line
 from demoloop.deploy.note_line import NoteLine
 from demoloop.deploy.notes import Event, FromGuard, Over, Pulse, Reply, Say, Setup, Status
 from demoloop.deploy.relay import Relay

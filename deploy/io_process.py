@@ -23,7 +23,7 @@ import msgspec
 
 from demoloop.deploy.errors import DeployError
 from demoloop.deploy.io_desk import Telling
-from demoloop.deploy.local import Line
+from demoloop.deploy.local_line import Line
 from demoloop.deploy.note_line import NoteLine
 from demoloop.deploy.notes import FromIo, Over, Reader, Ready, Refused, Setup
 

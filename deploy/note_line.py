@@ -55,8 +55,11 @@ class NoteLine(Generic[T]):
 
     def flush(self) -> None:
         """Sends what waits, as far as there is room."""
-        while self._waiting and self._put(self._waiting[0]):
-            self._waiting.popleft()
+        while self._waiting:
+            data = self._waiting.popleft()
+            if not self._put(data):
+                self._waiting.appendleft(data)
+                return
 
     def receive(self) -> list[T]:
         """Returns what has come, a burst at most."""
@@ -66,6 +69,8 @@ class NoteLine(Generic[T]):
                 data = self._socket.recv(MAX_NOTE_BYTES + 1)
             except BlockingIOError:
                 break
+            except ConnectionResetError:
+                continue  # it ended with notes of ours unread; what it sent before comes next
             except OSError:
                 data = b""
             if not data:
@@ -93,7 +98,5 @@ class NoteLine(Generic[T]):
         except BlockingIOError:
             return False
         except OSError:
-            self.is_gone = True
-            self._waiting.clear()
-            return False
+            pass  # it has gone, which `receive` tells once it has read what came before
         return True

@@ -101,17 +101,14 @@ class Standing:
         self._reason = UNATTENDED if needs_operator else ""  # of the mode
         self._now = now
         self._heard_at = now()
+        self._is_unheard = False
 
     @property
     def ban(self) -> str:
         """Why the arm must not move at this moment; empty when it may."""
         if self.mode != "go" or self.has_ended:
             return self._reason
-        if self._now() - self._heard_at <= IO_PATIENCE_S:
-            return ""
-        if self.needs_operator:
-            self._latch("hold", UNHEARD)
-        return UNHEARD
+        return UNHEARD if self._is_unheard else ""
 
     @property
     def is_stopped(self) -> bool:
@@ -123,6 +120,12 @@ class Standing:
         self._heard_at, self.operator = self._now(), pulse.operator
         if self.needs_operator and not pulse.operator and self.mode == "go":
             self._latch("hold", UNATTENDED)
+
+    def check(self) -> None:
+        """Looks how long nothing was heard; called when all that has come was taken in."""
+        self._is_unheard = self._now() - self._heard_at > IO_PATIENCE_S
+        if self._is_unheard and self.needs_operator and self.mode == "go":
+            self._latch("hold", UNHEARD)
 
     def end(self, reason: str) -> None:
         """Nothing will be heard any more: the arm comes to rest, and the run ends."""

@@ -35,6 +35,8 @@ VERBS: Mapping[str, Verb] = {
     ),
     "serve": Verb("demoloop.cli.serve", "Serve an exported policy to a robot over ZeroMQ."),
     "run": Verb("demoloop.cli.run", "Run a robot with a policy that is served elsewhere."),
+    "operate": Verb("demoloop.cli.operate", "Hold, let go, stop or reset a robot that runs."),
+    "watch": Verb("demoloop.cli.watch", "Look on at a robot that runs."),
     "keys": Verb(
         "demoloop.cli.keys", "Say which computers may connect, and make a key for this one."
     ),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import re
+import threading
 
 import pytest
+from msgspec.structs import replace
 
 from demoloop.cli.live import Live, is_terminal, table
 from demoloop.deploy.client import RemotePolicy
@@ -61,7 +63,7 @@ def drawn(out: io.StringIO) -> list[str]:
 
 def test_table_stays_in_place_and_what_is_said_stands_above_it(vitals: Vitals) -> None:
     out = io.StringIO()
-    live = Live(vitals, out, in_place=True)
+    live = Live(vitals.status, out, in_place=True)
     live.say("begins")
     for _ in range(3):
         live.show()
@@ -76,7 +78,7 @@ def test_table_stays_in_place_and_what_is_said_stands_above_it(vitals: Vitals) -
 
 def test_table_leaves_nothing_behind_but_what_was_said(vitals: Vitals) -> None:
     out = io.StringIO()
-    with Live(vitals, out, in_place=True) as live:
+    with Live(vitals.status, out, in_place=True) as live:
         live.say("begins")
         live.show()
     out.write("summary\n")
@@ -85,7 +87,7 @@ def test_table_leaves_nothing_behind_but_what_was_said(vitals: Vitals) -> None:
 
 def test_table_leaves_nothing_behind_when_the_run_breaks(vitals: Vitals) -> None:
     out = io.StringIO()
-    with pytest.raises(RuntimeError), Live(vitals, out, in_place=True) as live:
+    with pytest.raises(RuntimeError), Live(vitals.status, out, in_place=True) as live:
         live.show()
         raise RuntimeError("a motor")
     assert drawn(out) == []
@@ -97,7 +99,7 @@ def test_table_is_never_wider_than_the_screen(
     monkeypatch.setenv("COLUMNS", "20")
     out = io.StringIO()
     vitals.enter("holding", "a reason of many words " * 9)
-    Live(vitals, out, in_place=True).show()
+    Live(vitals.status, out, in_place=True).show()
     assert max(map(len, drawn(out))) < 20
 
 
@@ -108,19 +110,49 @@ def test_table_says_state_ages_rates_and_faults(vitals: Vitals) -> None:
     vitals.num_late, vitals.num_skipped, vitals.num_stale = 3, 4, 6
     vitals.lateness.add(0.0021)
     vitals.round_trip.add(0.0123)
-    rows = {row.split()[0]: row for row in table(vitals, vitals.since + 2.5, 99.96)}
+    status = replace(vitals.status("hold", "ann"), time=vitals.since + 2.5)
+    rows = {row.split()[0]: row for row in table(status, 99.96)}
     assert "holding for 2.5 s: no sign of life from the server" in rows["state"]
     assert "1 of 3" in rows["episode"]
-    assert "100.0 of 100 Hz, lateness 2.1 ms" in rows["loop"]
+    assert "100.0 of 100 Hz, lag 2.1 ms" in rows["loop"]
     assert "3 late, 4 skipped" in rows["loop"]
-    assert "age 72.0 ms, 1 came, 6 stale" in rows["chunk"]
+    assert "age 72.0 ms; 1 came, 6 stale" in rows["chunk"]
     assert "12.3 ms" in rows["answer"]
-    assert rows["faults"] == "faults   1 times held, last: no sign of life from the server"
+    assert rows["operator"] == "operator ann, ordered hold"
+    assert rows["faults"].startswith("faults   held 1 times, ")
+    assert rows["faults"].endswith("last: no sign of life from the server")
+
+
+def test_usual_rows_fit_into_80_columns(vitals: Vitals) -> None:
+    vitals.enter("running", "")
+    vitals.num_late, vitals.num_skipped, vitals.num_stale = 1234, 1234, 123
+    for times in (vitals.lateness, vitals.round_trip, vitals.inference):
+        times.add(0.4567)
+    assert max(map(len, table(vitals.status("go", "somebody@somewhere"), 99.9))) < 80
+
+
+def test_what_is_said_never_waits_for_a_screen_that_blocks(vitals: Vitals) -> None:
+    is_blocked, is_let_go = threading.Event(), threading.Event()
+
+    class Window(io.StringIO):
+        def write(self, text: str) -> int:
+            is_blocked.set()
+            is_let_go.wait(20)
+            return super().write(text)
+
+    out = Window()
+    with Live(vitals.status, out, in_place=True) as live:
+        assert is_blocked.wait(10)
+        live.say("while the terminal is stopped with Ctrl-S")
+        live.warn("so is this")
+        assert out.getvalue() == ""
+        is_let_go.set()
+    assert "Ctrl-S\nso is this\n" in out.getvalue()
 
 
 def test_without_a_terminal_each_change_is_one_line(vitals: Vitals) -> None:
     out = io.StringIO()
-    live = Live(vitals, out, in_place=False)
+    live = Live(vitals.status, out, in_place=False)
     for state, reason in (("running", ""), ("running", ""), ("holding", "silence")):
         vitals.enter(state, reason)  # type: ignore[arg-type]
         live.show()
@@ -154,7 +186,7 @@ def test_screen_that_has_gone_stops_no_run(vitals: Vitals) -> None:
             return super().write(text)
 
     out = Window()
-    with Live(vitals, out, in_place=True) as live:
+    with Live(vitals.status, out, in_place=True) as live:
         live.show()
         out.is_closed = True
         live._thread.join(10)  # which draws once more

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from demoloop.deploy.client import RemotePolicy
-from demoloop.deploy.report import Quantiles
+from demoloop.deploy.report import Quantiles, Sample
 from demoloop.deploy.run import run_remote
 from demoloop.deploy.server import PolicyServer
 from demoloop.robot import Action, Observation, RobotSpec
@@ -173,5 +173,20 @@ def test_report_is_plain_json_with_what_the_caller_adds(
 
 
 def test_quantiles_of_nothing_are_none_and_of_numbers_in_order() -> None:
-    assert Quantiles.of([]) is None
-    assert Quantiles.of([float(value) for value in range(101)]) == Quantiles(101, 50, 95, 100)
+    sample = Sample()
+    assert Quantiles.of(sample) is None
+    for value in range(101):
+        sample.add(float(value))
+    assert Quantiles.of(sample) == Quantiles(101, 50, 95, 100)
+
+
+def test_sample_of_a_long_run_keeps_its_size_and_its_spread() -> None:
+    sample = Sample(1000)
+    for value in range(100_001):
+        sample.add(float(value))
+    found = Quantiles.of(sample)
+    assert len(sample.values) == 1000
+    assert found is not None
+    assert (found.count, found.max) == (100_001, 100_000)
+    assert found.p50 == pytest.approx(50_000, abs=5_000)  # 3 standard errors of 1000 values
+    assert found.p95 == pytest.approx(95_000, abs=2_100)

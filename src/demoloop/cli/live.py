@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import TextIO
@@ -169,7 +170,7 @@ def table(status: Status, rate_hz: float | None) -> list[str]:
         f"operator {status.operator or 'nobody'}, ordered {status.mode}",
         f"episode  {status.num_begun} of {status.num_episodes}, {now - status.began_at:.1f} s, "
         f"{status.num_successes} succeeded",
-        f"loop     {rate} of {status.guard_hz:g} Hz, late by {_ms(lateness.last)}, worst "
+        f"loop     {rate} of {status.guard_hz:g} Hz, lag {_ms(lateness.last)}, worst "
         f"{_ms(lateness.worst)}; {status.num_late} late, {status.num_skipped} skipped",
         f"chunk    age {_ms(status.chunk_age_s)}; {trip.count} came, {status.num_stale} stale, "
         f"{status.num_dropped} dropped",

@@ -18,7 +18,7 @@ from demoloop.cli.traces import logged, measured, warned
 from demoloop.deploy.events import EventLog
 from demoloop.deploy.io_loop import IoLoop
 from demoloop.deploy.io_process import SIGNALS
-from demoloop.deploy.local import Line
+from demoloop.deploy.local_line import Line
 from demoloop.deploy.metrics import Metric
 from demoloop.deploy.note_line import NoteLine
 from demoloop.deploy.notes import Event, FromGuard, Reader, Ready, Refused, Say, Setup, Status
