@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from demoloop.deploy.chunks import REPLAN_EVERY
 from demoloop.deploy.client import Arrival, RemotePolicy
@@ -126,28 +126,26 @@ def run_remote(
         DeployError: The server changed to a policy that does not fit the robot.
     """
     vitals = vitals or Vitals(policy, guard_hz or robot.spec.control_hz, num_episodes)
-    round_trip_ms, inference_ms, chunk_age_ms = Sample(), Sample(), Sample()
+    samples = _Samples()
 
     def on_arrival(arrival: Arrival) -> None:
-        round_trip_ms.add(arrival.round_trip_ms)
-        inference_ms.add(arrival.inference_ms)
+        samples.round_trip_ms.add(arrival.round_trip_ms)
+        samples.inference_ms.add(arrival.inference_ms)
         vitals.arrive(arrival)
 
+    permission = None if overseer is None else overseer.permission
     agent = RemoteAgent(
-        policy,
-        replan_every=replan_every,
-        permission=None if overseer is None else overseer.permission,
-        on_arrival=on_arrival,
+        policy, replan_every=replan_every, permission=permission, on_arrival=on_arrival
     )
     relaxation = Relaxation(robot, relax_after_s)
     if overseer is not None:
         overseer.begin(agent, relaxation)
-        if isinstance(robot, Stoppable) and overseer.permission is not None:
-            robot = Halted(robot, overseer.permission)
+    if isinstance(robot, Stoppable) and permission is not None:
+        robot = Halted(robot, permission)
     stop = stop or threading.Event()
     run = _Run(
-        robot, agent, policy, vitals, Relaxation(robot, relax_after_s), overseer, stop,
-        has_succeeded, on_step, on_event, chunk_age_ms,
+        robot, agent, policy, vitals, relaxation, overseer, stop, has_succeeded, on_step, on_event,
+        samples,
     )  # fmt: skip
     episodes: list[EpisodeReport] = []
     while len(episodes) < num_episodes and run.waits_until_it_may_begin():
@@ -156,21 +154,16 @@ def run_remote(
         episodes.append(episode)
         if on_episode is not None:
             on_episode(episode)
-    return RunReport(
-        robot=robot.spec.name,
-        server=policy.endpoint,
-        policy=policy.policy,
-        control_hz=robot.spec.control_hz,
-        replan_every=replan_every,
-        was_interrupted=stop.is_set(),
-        episodes=tuple(episodes),
-        round_trip_ms=Quantiles.of(round_trip_ms),
-        inference_ms=Quantiles.of(inference_ms),
-        chunk_age_ms=Quantiles.of(chunk_age_ms),
-        num_chunks=round_trip_ms.count,
-        num_stale=agent.num_stale,
-        num_dropped=policy.num_dropped,
-    )
+    return run.report(tuple(episodes))
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """What was measured over all episodes."""
+
+    round_trip_ms: Sample = field(default_factory=Sample)
+    inference_ms: Sample = field(default_factory=Sample)
+    chunk_age_ms: Sample = field(default_factory=Sample)
 
 
 @dataclass(frozen=True)
@@ -187,7 +180,7 @@ class _Run:
     has_succeeded: Callable[[], bool] | None
     on_step: OnStep | None
     on_event: OnEvent
-    chunk_age_ms: Sample
+    samples: _Samples
 
     @property
     def must_end(self) -> bool:
@@ -215,7 +208,7 @@ class _Run:
 
     def episode(self, seconds: float) -> EpisodeReport:
         """Runs one."""
-        timeline = _Timeline(self.agent, self._change, self.chunk_age_ms)
+        timeline = _Timeline(self.agent, self._change, self.samples.chunk_age_ms)
         clock = ListeningClock(self.agent, self.vitals.guard_hz)
 
         def listen(observation: Observation, sent: Action) -> None:
@@ -252,6 +245,24 @@ class _Run:
             num_skipped=report.loop.num_skipped,
             refusals=report.refusals,
             timeline=tuple(timeline.stretches),
+        )
+
+    def report(self, episodes: tuple[EpisodeReport, ...]) -> RunReport:
+        """Returns what came of it."""
+        return RunReport(
+            robot=self.robot.spec.name,
+            server=self.policy.endpoint,
+            policy=self.policy.policy,
+            control_hz=self.robot.spec.control_hz,
+            replan_every=self.agent.replan_every,
+            was_interrupted=self.stop.is_set(),
+            episodes=episodes,
+            round_trip_ms=Quantiles.of(self.samples.round_trip_ms),
+            inference_ms=Quantiles.of(self.samples.inference_ms),
+            chunk_age_ms=Quantiles.of(self.samples.chunk_age_ms),
+            num_chunks=self.samples.round_trip_ms.count,
+            num_stale=self.agent.num_stale,
+            num_dropped=self.policy.num_dropped,
         )
 
     def _change(self, before: str, state: State, reason: str) -> None:

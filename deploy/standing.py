@@ -158,6 +158,8 @@ class Standing:
         elif order.verb == "hold":
             self._latch("hold", f"held by {order.who}")
         elif order.verb == "go":
+            if self.has_ended:
+                return self._reason
             if self.needs_operator and not self.operator:
                 return f"{UNATTENDED}, and this run needs one that stays"
             self._latch("go", "")

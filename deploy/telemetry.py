@@ -26,7 +26,7 @@ from demoloop.deploy.sockets import bind, connect, make_socket
 STATUS_TOPIC, PICTURES_TOPIC = b"DMTs", b"DMTp"
 JPEG_QUALITY = 80
 _MAX_PICTURES, _MAX_BYTES = 16, 4 << 20
-_MAX_SUBSCRIPTION_BYTES = 64
+_MAX_SUBSCRIPTION_BYTES = 1024  # which also bounds the handshake of CURVE
 _BURST = 64
 _HEAD = struct.Struct("<IB")  # bytes of the status, number of pictures
 _ENTRY = struct.Struct("<BI")  # bytes of a camera's name, of its JPEG
