@@ -75,9 +75,13 @@ class ControlServer:
         self._count = 0
         self.socket = make_socket(context, zmq.ROUTER)
         self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_NOTE_BYTES)
-        if gate is not None:
-            gate.protect(self.socket, "control")
-        self.endpoint = bind(self.socket, endpoint, "--control", has_keys=gate is not None)
+        try:
+            if gate is not None:
+                gate.protect(self.socket, "control")
+            self.endpoint = bind(self.socket, endpoint, "--control", has_keys=gate is not None)
+        except BaseException:
+            self.socket.close()
+            raise
 
     @property
     def operator(self) -> str:

@@ -113,12 +113,16 @@ class Publisher:
         """Takes in who comes and goes; cuts off a viewer that is trusted no longer."""
         if self._gate is not None and self._gate.revision != self._revision:
             self._revision = self._gate.revision
-            self.socket.close()
+            self.close()
             self._topics.clear()
-            self._open(self.endpoint)  # where everybody has to show a key again
+        if self._socket.closed:
+            # ZeroMQ gives a port back some time after: until then nobody sees anything.
+            with contextlib.suppress(DeployError):
+                self._open(self.endpoint)  # where everybody has to show a key again
+            return
         for _ in range(_BURST):
             try:
-                asked = self.socket.recv(zmq.NOBLOCK)
+                asked = self._socket.recv(zmq.NOBLOCK)
             except zmq.Again:
                 return
             topic = asked[1:]
@@ -140,22 +144,26 @@ class Publisher:
 
     def close(self) -> None:
         """Sends no more."""
-        self.socket.close()
+        self._socket.close()
 
     def _open(self, endpoint: str) -> None:
-        self.socket = make_socket(self._context, zmq.XPUB)
+        self._socket = make_socket(self._context, zmq.XPUB)
         # What a viewer did not take is old news.
-        self.socket.setsockopt(zmq.SNDHWM, 2)
-        self.socket.setsockopt(zmq.SNDBUF, 256 << 10)
-        self.socket.setsockopt(zmq.MAXMSGSIZE, _MAX_SUBSCRIPTION_BYTES)
-        if self._gate is not None:
-            self._gate.protect(self.socket, "telemetry")
+        self._socket.setsockopt(zmq.SNDHWM, 2)
+        self._socket.setsockopt(zmq.SNDBUF, 256 << 10)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, _MAX_SUBSCRIPTION_BYTES)
         has_keys = self._gate is not None
-        self.endpoint = bind(self.socket, endpoint, "--telemetry", has_keys=has_keys)
+        try:
+            if self._gate is not None:
+                self._gate.protect(self._socket, "telemetry")
+            self.endpoint = bind(self._socket, endpoint, "--telemetry", has_keys=has_keys)
+        except BaseException:
+            self._socket.close()
+            raise
 
     def _send(self, data: bytes) -> None:
         with contextlib.suppress(zmq.Again):
-            self.socket.send(data, zmq.NOBLOCK)
+            self._socket.send(data, zmq.NOBLOCK)
 
 
 class Viewer:

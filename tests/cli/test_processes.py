@@ -222,7 +222,9 @@ def test_viewers_key_gives_no_order(start: Start, policy: Path, tmp_path: Path) 
     picture = tmp_path / "look.jpg"
     words = ["watch", run.telemetry, *keys, "--snapshot", str(picture)]
     assert subprocess.run([*DEMOLOOP, *words], timeout=60, check=False).returncode == 0
-    assert cv2.imread(str(picture)).shape == (96, 192, 3)
+    image = cv2.imread(str(picture))
+    assert image is not None
+    assert image.shape == (96, 192, 3)
     done = operate(run, "stop", "--keys", str(folders["ann"].path))
     assert done.returncode == 0
     assert [event["who"] for event in run.events() if event["event"] == "order"] == ["ann"]

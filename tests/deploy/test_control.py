@@ -156,9 +156,10 @@ def test_control_line_off_loopback_needs_keys() -> None:
     with pytest.raises(DeployError, match="reachable from other computers"):
         Operator("tcp://10.0.0.7:5556", "ann")
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    for kind in (ControlServer, Publisher):
-        with pytest.raises(DeployError, match="reachable from other computers"):
-            kind(context, "tcp://0.0.0.0:5556", None, *([print] if kind is ControlServer else []))
+    with pytest.raises(DeployError, match="reachable from other computers"):
+        ControlServer(context, "tcp://0.0.0.0:5556", None, print)
+    with pytest.raises(DeployError, match="reachable from other computers"):
+        Publisher(context, "tcp://0.0.0.0:5557", None)
     context.destroy(linger=0)
 
 
@@ -256,6 +257,9 @@ def test_viewer_sees_with_a_key_and_nothing_without(
             assert (seen.status, list(seen.jpegs)) == (status, ["front"])
             robot_keys.revoke("eve")
             eventually(lambda: viewer.look(0.3) is None)  # cut off, though it was connected
+        other_pin = folder_of(tmp_path, robot_keys, "bob", "viewer")
+        with Viewer(endpoint, wants_pictures=True, pin=other_pin) as viewer:
+            assert viewer.look(10.0) is not None  # and nobody else
 
 
 # Pictures
