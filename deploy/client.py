@@ -57,7 +57,8 @@ class RemotePolicy:
         endpoint: Where the server is.
         spec: The robot at this end.
         timeout_s: How long `connect` and `predict` wait.
-        pin: Which server to obey; needed off loopback.
+        pin: Which server to obey; needed off loopback, unless a relay sees to it.
+        relay: Where to connect instead, when a `Relay` on this computer passes messages on.
         dial: Opens the connection; another than the system's is for a simulated network.
         clock: Seconds that only ever count up; those of the observations.
     """
@@ -73,15 +74,6 @@ class RemotePolicy:
         dial: Callable[[str, Pin | None], Connection] = open_connection,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Connects to nothing yet.
-
-        Args:
-            endpoint: Where the policy is served.
-            spec: The robot at this end.
-            timeout_s: How long `connect` and `predict` wait.
-            pin: Which server to obey; needed off loopback, unless a relay sees to it.
-            relay: Where to connect instead, when a `Relay` on this computer passes messages on.
-        """
         check_endpoint(endpoint, "--server", has_keys=pin is not None or relay is not None)
         self.endpoint = endpoint
         self._address = relay or endpoint
