@@ -9,8 +9,8 @@ word. An action counts as **stale** when the chunk it comes from, at the moment 
   the one it now speaks in,
 - answered a look no newer than that of the chunk before it,
 
-and as a **duplicate** when that chunk was taken up before. A chunk that has run out, and one that
-is followed while nothing has come from the server for longer than the agent's silence, must not
+and as a **duplicate** when that chunk was taken up before. A chunk that has run out, even at half
+its pace, and one that is followed while nothing has come from the server for longer than the agent's silence, must not
 move the arm: from then on every joint slows down, as its acceleration allows, and then stands.
 """
 
@@ -31,6 +31,7 @@ _HEADER = struct.Struct("<4sBBHIQQQ")  # magic, major, type, flags, session, seq
 _HELLO, _OBSERVATION = 1, 3
 MAX_AGE_S = 0.5
 SILENCE_S = 0.2
+SLOWEST = 0.5  # of its own pace at which a chunk is followed where answers are late
 _FLOAT32 = 2.0**-24
 
 
@@ -53,7 +54,7 @@ class Judge:
         self.num_unknown = 0  # followed, and in no answer: bits flipped in a sound message
         self.worst_age_s = 0.0
         self._spec = spec
-        self._horizon_s = horizon / spec.control_hz
+        self._horizon_s = horizon / spec.control_hz / SLOWEST
         self._clock = clock
         self._episode = 0
         self._session = 0  # in which the robot spoke last
