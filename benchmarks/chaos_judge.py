@@ -10,8 +10,9 @@ word. An action counts as **stale** when the chunk it comes from, at the moment 
 - answered a look no newer than that of the chunk before it,
 
 and as a **duplicate** when that chunk was taken up before. A chunk that has run out, even at half
-its pace, and one that is followed while nothing has come from the server for longer than the agent's silence, must not
-move the arm: from then on every joint slows down, as its acceleration allows, and then stands.
+its pace, and one that is followed while nothing has come from the server for longer than the
+agent's silence, must not move the arm: from then on every joint slows down, as its acceleration
+allows, and then stands.
 """
 
 from __future__ import annotations
