@@ -17,7 +17,25 @@ from demoloop.sim.task import Task
 from demoloop.sim.world import build_model
 
 HOME = np.array([0.0, -1.15, 0.95, 1.45, 0.0, 0.65])  # rad: folded back, looking down, open
-_REST_STEPS = 5  # a task counts as solved after it looked solved for so many control steps
+REST_STEPS = 5  # a task counts as solved after it looked solved for so many control steps
+
+
+def lay_out(
+    task: Task, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Puts objects and arm where an episode starts; returns the arm's home (6,) [rad]."""
+    task.place(model, data, rng)
+    home: NDArray[np.float64] = HOME + rng.uniform(-0.05, 0.05, 6)
+    data.qpos[:6] = home
+    data.ctrl[:] = home
+    return home
+
+
+def in_openings(joints: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns joint positions (6,) [rad] with the jaw as opening 0..1."""
+    q = np.array(joints)
+    q[5] = (q[5] - GRIPPER_CLOSED) / (GRIPPER_OPEN - GRIPPER_CLOSED)
+    return q
 
 
 class SimRobot:
@@ -93,10 +111,7 @@ class SimRobot:
         mujoco.mj_resetData(self.model, self.data)
         # A stream of its own: where things lie must not change with what they look like.
         delay_steps = self._randomizer.apply(np.random.default_rng((self.seed, 9)))
-        self.task.place(self.model, self.data, rng)
-        home = HOME + rng.uniform(-0.05, 0.05, 6)
-        self.data.qpos[:6] = home
-        self.data.ctrl[:] = home
+        home = lay_out(self.task, self.model, self.data, rng)
         self._pending = [home] * round(delay_steps * self._acts_per_step)
         if self._disturbance is not None:
             self._disturbance.reset(rng)
@@ -108,9 +123,7 @@ class SimRobot:
 
     def positions(self) -> NDArray[np.float64]:
         """Joint positions (6,) [rad], the jaw as opening 0..1."""
-        q = np.array(self.data.qpos[:6])
-        q[5] = (q[5] - GRIPPER_CLOSED) / (GRIPPER_OPEN - GRIPPER_CLOSED)
-        return q
+        return in_openings(self.data.qpos[:6])
 
     def observe(self) -> Observation:
         """Reads joints; renders every camera of the spec, once per control period."""
@@ -167,7 +180,7 @@ class SimRobot:
 
     def succeeded(self) -> bool:
         """Physics says the task is done, and has said so for a fifth of a second."""
-        return self._solved_acts >= _REST_STEPS * self._acts_per_step
+        return self._solved_acts >= REST_STEPS * self._acts_per_step
 
     def render(
         self, camera: str, height: int, width: int, *, shadows: bool = False

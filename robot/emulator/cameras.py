@@ -146,6 +146,8 @@ class CameraServer:
             snapshot = self._world.snapshot
             if due:
                 data.qpos[:] = snapshot.qpos
+                data.mocap_pos[:] = snapshot.mocap[:, :3]
+                data.mocap_quat[:] = snapshot.mocap[:, 3:]
                 mujoco.mj_forward(model, data)
             for stream in due:
                 size = (stream.hello.height, stream.hello.width)

@@ -76,6 +76,7 @@ class Place(Question, frozen=True, tag="place"):
 
     qpos: _Numbers
     holds: bool = True  # servos take where they now are as their goal
+    mocap: _Numbers = ()  # x y z [m], w x y z of each body no force moves; empty: where they are
 
 
 class Drag(Question, frozen=True, tag="drag"):
@@ -182,9 +183,19 @@ class Control:
         assert pace is not None
         return pace
 
-    def place(self, qpos: Sequence[float], *, holds: bool = True) -> None:
-        """Puts the world at `qpos` (nq,), at rest; with `holds` the servos stay there."""
-        self._ask(Place(tuple(float(value) for value in qpos), holds))
+    def place(
+        self, qpos: Sequence[float], *, holds: bool = True, mocap: Sequence[float] = ()
+    ) -> None:
+        """Puts the world at `qpos` (nq,), at rest; with `holds` the servos stay there.
+
+        Args:
+            qpos: Of all joints.
+            holds: Whether the servos take where they now are as their goal.
+            mocap: (7 * nmocap,) x y z [m] and w x y z of each body that no force moves; none of
+                them: they stay.
+        """
+        where, markers = (tuple(map(float, values)) for values in (qpos, mocap))
+        self._ask(Place(where, holds, markers))
 
     def drag(self, joints: Mapping[str, float]) -> None:
         """Leads joints of the world by hand; an empty mapping lets go."""

@@ -29,6 +29,7 @@ class Snapshot:
 
     time: float  # s, on the clock that is handed to `advance`
     qpos: NDArray[np.float64]  # (nq,)
+    mocap: NDArray[np.float64]  # (nmocap, 7) of bodies that no force moves: x y z [m], w x y z
 
 
 class World:
@@ -47,8 +48,8 @@ class World:
             reason = " ".join(str(error).split())
             raise RobotError(f"{path} is no MuJoCo model: {reason}") from error
         self.data = mujoco.MjData(self.model)
-        self.snapshot = Snapshot(0.0, self.data.qpos.copy())
         self._now = 0.0
+        self._publish()
         self._hand: dict[int, tuple[int, float]] = {}  # dof -> where in qpos, and where to
 
     def shaft(self, servo: ServoConfig, constants: MotorConstants) -> MirrorShaft:
@@ -95,14 +96,19 @@ class World:
             self._now += step
         self._publish()
 
-    def place(self, qpos: Sequence[float]) -> None:
-        """Puts everything at `qpos` (nq,), at rest.
+    def place(self, qpos: Sequence[float], mocap: Sequence[float] = ()) -> None:
+        """Puts everything at `qpos` (nq,), at rest, and bodies no force moves at `mocap`.
 
         Raises:
-            ValueError: It has another length.
+            ValueError: One of them has another length.
         """
-        if len(qpos) != self.model.nq or not np.isfinite(qpos).all():
-            raise ValueError(f"{len(qpos)} numbers, the world has {self.model.nq} finite ones")
+        wanted = [(qpos, self.model.nq)] + [(mocap, 7 * self.model.nmocap)] * bool(mocap)
+        for given, size in wanted:
+            if len(given) != size or not np.isfinite(given).all():
+                raise ValueError(f"{len(given)} numbers, the world has {size} finite ones")
+        if mocap:
+            poses = np.reshape(mocap, (-1, 7))
+            self.data.mocap_pos[:], self.data.mocap_quat[:] = poses[:, :3], poses[:, 3:]
         self.data.qpos[:] = qpos
         self.data.qvel[:] = 0
         self.data.qacc_warmstart[:] = 0
@@ -123,7 +129,8 @@ class World:
         self._hand = hand
 
     def _publish(self) -> None:
-        self.snapshot = Snapshot(self._now, self.data.qpos.copy())
+        mocap = np.hstack([self.data.mocap_pos, self.data.mocap_quat])
+        self.snapshot = Snapshot(self._now, self.data.qpos.copy(), mocap)
 
     def _joint(self, name: str) -> Any:
         try:

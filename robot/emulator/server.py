@@ -194,7 +194,7 @@ class Server:
                     raise ValueError("there is no world and no camera")
                 self._cameras.plug(question.camera, isinstance(question, ReplugCamera))
             case Place():
-                self._there().place(question.qpos)
+                self._there().place(question.qpos, question.mocap)
                 if question.holds:
                     for line in self._lines.values():
                         for servo in line.chain.servos:
