@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from demoloop.robot import Action, Agent, Observation, OnStep
+from demoloop.sim.emulated import EmulatedRobot
 from demoloop.sim.errors import SimError
 from demoloop.sim.expert import Goal, Vector
 from demoloop.sim.grasp import CLOSED, OPEN, GraspExpert
@@ -35,7 +36,9 @@ def check_recoveries(share: float) -> None:
         raise SimError(f"--recoveries is {share}; a share of the demonstrations is 0 to 1")
 
 
-def demonstrator(robot: SimRobot, person: int = 0, recoveries: float = SHARE) -> Agent:
+def demonstrator(
+    robot: SimRobot | EmulatedRobot, person: int = 0, recoveries: float = SHARE
+) -> Agent:
     """Returns the expert of the robot's task, in a share of the episodes astray if it grasps."""
     check_recoveries(recoveries)
     expert = robot.task.make_expert(robot, person)

@@ -67,6 +67,7 @@ class EmulatedRobot:
         self._clock = WallClock()
         self._solved_since: float | None = None  # s
         self._is_solved_for_good = False
+        self._began_at = 0.0  # s
         rest = np.array(ARM.rest)
         rest[5] = GRIPPER_CLOSED + rest[5] * (GRIPPER_OPEN - GRIPPER_CLOSED)
         self._folded = rest  # rad
@@ -131,13 +132,15 @@ class EmulatedRobot:
             raise SimError(f"{self.task.name}: no seed left; hand over one per episode") from None
         mujoco.mj_resetData(self.model, self.data)
         home = lay_out(self.task, self.model, self.data, np.random.default_rng(self.seed))
-        placed, mocap = self.data.qpos.copy(), np.hstack([self.data.mocap_pos, self.data.mocap_quat])
+        placed = self.data.qpos.copy()
+        markers = np.hstack([self.data.mocap_pos, self.data.mocap_quat])
         self._bring_home(in_openings(home).astype(np.float32))
         control = self._emulator.control
         placed[:6] = control.state().qpos[:6]  # it droops below its goal, as in the simulation
-        control.place(placed.tolist(), holds=False, mocap=mocap.ravel().tolist())
+        control.place(placed.tolist(), holds=False, mocap=markers.ravel().tolist())
         self._settle()
         self._solved_since, self._is_solved_for_good = None, False
+        self._began_at = self._clock.now()
 
     def observe(self) -> Observation:
         """Looks once, and takes the mirror along."""
@@ -163,6 +166,15 @@ class EmulatedRobot:
     def succeeded(self) -> bool:
         """Physics says the task is done, and has said so for a fifth of a second."""
         return self._is_solved_for_good
+
+    def is_over(self) -> bool:
+        """Solved, or too late: a loop that skips steps has the same time as one that does not."""
+        return self.succeeded() or self.seconds > self.task.max_seconds
+
+    @property
+    def seconds(self) -> float:
+        """Since the episode began."""
+        return self._clock.now() - self._began_at
 
     def close(self) -> None:
         """Brings the arm to rest and ends the emulator; may be called twice."""

@@ -13,7 +13,9 @@ from statistics import median
 import numpy as np
 from tqdm import tqdm
 
-from demoloop.robot import Agent, OnStep, run_episode
+from demoloop.robot import Agent, OnStep, WallClock, run_episode
+from demoloop.robot.safety import SafetyError
+from demoloop.sim.emulated import EmulatedRobot
 from demoloop.sim.errors import DEAD_WORKER, SimError
 from demoloop.sim.film import STEPS_PER_FRAME, Film
 from demoloop.sim.make import find_task, make_robot
@@ -22,7 +24,7 @@ from demoloop.sim.robot import SimRobot
 from demoloop.sim.seeds import check_evaluation_seeds
 from demoloop.sim.workers import worker_pool
 
-MakeAgent = Callable[[SimRobot], Agent]
+MakeAgent = Callable[[SimRobot | EmulatedRobot], Agent]
 """Builds the agent inside a worker process: a function of a module, or a dataclass instance."""
 
 _SHARE = 5  # episodes a worker does in one go: a world and its renderers take 0.15 s to build
@@ -168,6 +170,56 @@ def evaluate(
     if folder is not None:
         evaluation.save(folder / "evaluation.json")
     return evaluation
+
+
+def evaluate_emulated(
+    task: str,
+    make_agent: MakeAgent,
+    seeds: Sequence[int],
+    *,
+    folder: Path | None = None,
+    progress: bool = True,
+) -> Evaluation:
+    """Runs one episode per seed on the emulated arm, one after the other and in real time.
+
+    An episode in which the supervisor stops the arm has failed. Arguments as for `evaluate`; no
+    video.
+
+    Raises:
+        SimError: There is no such task or no seed, or a seed belongs to training.
+        RobotError: The emulator did not start.
+    """
+    check_evaluation_seeds(seeds)
+    results: list[EpisodeResult] = []
+    bar = tqdm(seeds, desc=f"evaluate {task}, emulated", unit="episode", disable=not progress)
+    with EmulatedRobot(find_task(task), seeds) as robot:
+        agent = make_agent(robot)
+        for seed in bar:
+            results.append(_run_emulated(robot, agent, seed, bar.write))
+            bar.set_postfix_str(f"{sum(r.success for r in results)} succeeded")
+    evaluation = Evaluation(task, tuple(results))
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        evaluation.save(folder / "evaluation.json")
+    return evaluation
+
+
+def _run_emulated(
+    robot: EmulatedRobot, agent: Agent, seed: int, say: Callable[[str], object]
+) -> EpisodeResult:
+    num_steps = 0
+
+    def count(*_: object) -> None:
+        nonlocal num_steps
+        num_steps += 1
+
+    try:
+        is_over, clock = robot.is_over, WallClock()
+        run_episode(robot, agent, robot.max_steps, count, is_over=is_over, clock=clock)
+    except SafetyError as error:
+        say(f"seed {seed}: {error}")
+        return EpisodeResult(seed, False, num_steps, robot.seconds, None)
+    return EpisodeResult(seed, robot.succeeded(), num_steps, robot.seconds, None)
 
 
 def _run_share(

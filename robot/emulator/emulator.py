@@ -26,6 +26,8 @@ from demoloop.robot.errors import RobotError
 
 _START_TIMEOUT_S = 60.0  # loading MuJoCo and a model on a busy machine
 _STOP_TIMEOUT_S = 5.0
+_DRAWING = {"MUJOCO_GL": "egl", "LP_NUM_THREADS": "1"}
+"""Without a window; and the software renderer's threads would take the cores of who drives."""
 
 
 class Emulator:
@@ -70,7 +72,7 @@ class Emulator:
         (folder / "config.json").write_bytes(msgspec.json.encode(self._config))
         source = str(Path(demoloop.__file__).parents[1])
         paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {"MUJOCO_GL": "egl", **os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        environment = {**_DRAWING, **os.environ, "PYTHONPATH": os.pathsep.join(paths)}
         with (folder / "log.txt").open("wb") as log:
             self._process = subprocess.Popen(
                 [

@@ -28,7 +28,9 @@ VERBS: Mapping[str, Verb] = {
         "demoloop.cli.export", "Export a trained policy to one checked ONNX file.", ("train",)
     ),
     "evaluate": Verb(
-        "demoloop.cli.evaluate", "Judge a policy by its success rate in simulation.", ("sim",)
+        "demoloop.cli.evaluate",
+        "Judge a policy by its success rate, simulated or emulated.",
+        ("sim",),
     ),
     "open-loop": Verb(
         "demoloop.cli.open_loop", "Compare a policy's actions with recorded ones.", ("train",)
@@ -37,6 +39,11 @@ VERBS: Mapping[str, Verb] = {
     "run": Verb("demoloop.cli.run", "Run a robot with a policy that is served elsewhere."),
     "operate": Verb("demoloop.cli.operate", "Hold, let go, stop or reset a robot that runs."),
     "watch": Verb("demoloop.cli.watch", "Look on at a robot that runs."),
+    "takeover": Verb(
+        "demoloop.cli.takeover",
+        "Correct a policy while it works, and record it.",
+        ("sim", "teleop"),
+    ),
     "keys": Verb(
         "demoloop.cli.keys", "Say which computers may connect, and make a key for this one."
     ),

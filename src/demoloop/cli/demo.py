@@ -75,7 +75,12 @@ def main(options: Options) -> int:
     with clock.stage(f"show: an expert demonstrates {options.task} {options.demonstrations} times"):
         dataset = out / "dataset"
         record_expert(
-            RecordOptions(dataset, options.task, options.demonstrations, workers=options.workers)
+            RecordOptions(
+                dataset,
+                task=options.task,
+                episodes=options.demonstrations,
+                workers=options.workers,
+            )
         )
         _film_demonstration(options.task, out / "demonstration.mp4")
 

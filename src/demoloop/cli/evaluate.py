@@ -1,4 +1,4 @@
-"""`demoloop evaluate`: the success rate of an exported policy, or of the expert, in simulation."""
+"""`demoloop evaluate`: the success rate of an exported policy, or of the expert."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Literal
 
 import tyro
 
+from demoloop.cli.robots import SIM, check_emulated
 from demoloop.deploy.chunks import REPLAN_EVERY, ChunkExecution, TemporalEnsemble
 from demoloop.deploy.onnx_policy import OnnxPolicy
 from demoloop.deploy.seen_range import StillOutside, WithinSeenRange
-from demoloop.robot import Agent
+from demoloop.robot import Agent, Robot, RobotError
 from demoloop.robot.arms.so101 import SO101
-from demoloop.sim.evaluate import evaluate
+from demoloop.sim.emulated import EmulatedRobot
+from demoloop.sim.evaluate import Evaluation, evaluate, evaluate_emulated
 from demoloop.sim.make import find_task
 from demoloop.sim.randomize import MODERATE
 from demoloop.sim.robot import SimRobot
@@ -27,7 +29,7 @@ class PolicyAgent:
     replan_every: int = REPLAN_EVERY
     ensemble: bool = False
 
-    def __call__(self, robot: SimRobot) -> Agent:
+    def __call__(self, robot: Robot) -> Agent:
         """Loads and checks the file against the robot."""
         file = OnnxPolicy.load(self.path, robot.spec)
         policy = WithinSeenRange(file, file.card)
@@ -43,7 +45,7 @@ class ExpertAgent:
 
     person: int = 0
 
-    def __call__(self, robot: SimRobot) -> Agent:
+    def __call__(self, robot: SimRobot | EmulatedRobot) -> Agent:
         """The expert sees the simulation itself, so it is built beside it."""
         return robot.task.make_expert(robot, self.person)
 
@@ -54,6 +56,8 @@ class Options:
 
     policy: tyro.conf.Positional[Path | None] = None
     """ONNX file that `demoloop export` wrote; leave it out to judge the expert."""
+    robot: str = SIM
+    """Where: `sim`, or `so101:emulated` through serial bytes and in real time."""
     task: str = "pick_place"
     """What it should do."""
     episodes: int = 100
@@ -81,16 +85,26 @@ def main(options: Options) -> int:
         is_ensemble = options.execution == "ensemble"
         agent = PolicyAgent(options.policy, options.replan_every, is_ensemble)
         OnnxPolicy.load(options.policy, SO101)  # a bad file is refused here, not in a worker
-    seeds = range(options.seed, options.seed + options.episodes)
-    result = evaluate(
-        options.task,
-        agent,
-        seeds,
-        workers=options.workers,
-        folder=options.out,
-        randomization=MODERATE if options.randomize else None,
-    )
+    result = _judge(options, agent)
     print(result.summary())
     if options.out is not None:
-        print(f"videos, failures first: {options.out}")
+        videos = "videos, failures first" if options.robot == SIM else "evaluation.json"
+        print(f"{videos}: {options.out}")
     return 0
+
+
+def _judge(options: Options, agent: PolicyAgent | ExpertAgent) -> Evaluation:
+    seeds = range(options.seed, options.seed + options.episodes)
+    if options.robot == SIM:
+        return evaluate(
+            options.task,
+            agent,
+            seeds,
+            workers=options.workers,
+            folder=options.out,
+            randomization=MODERATE if options.randomize else None,
+        )
+    check_emulated(options.robot)
+    if options.randomize:
+        raise RobotError("--randomize changes simulated worlds only; leave it out, or use sim")
+    return evaluate_emulated(options.task, agent, seeds, folder=options.out)

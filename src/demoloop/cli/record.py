@@ -1,4 +1,4 @@
-"""`demoloop record`: demonstrations of a task by its scripted expert, in simulation."""
+"""`demoloop record`: demonstrations, by a scripted expert or by a person who leads an arm."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from demoloop.cli.arm_address import EMULATED, parse_arm
+from demoloop.cli.record_live import record_emulated, record_led
+from demoloop.cli.robots import SIM, check_emulated
 from demoloop.datasets import (
     DatasetError,
     DatasetWriter,
@@ -18,24 +21,40 @@ from demoloop.datasets import (
     StagedEpisode,
 )
 from demoloop.datasets.view import recorded_contents
-from demoloop.robot import run_episode
+from demoloop.robot import RobotError, run_episode
 from demoloop.robot.arms.so101 import SO101
 from demoloop.sim.astray import SHARE, check_recoveries, demonstrator, leaving_out_blunders
 from demoloop.sim.errors import DEAD_WORKER, SimError
 from demoloop.sim.make import find_task, make_robot
 from demoloop.sim.randomize import MODERATE, Disturbance
 from demoloop.sim.seeds import FIRST_TRAINING_SEED, check_training_seeds
+from demoloop.sim.tasks import TASKS
 from demoloop.sim.workers import worker_pool
 
 
 @dataclass(frozen=True)
 class Options:
-    """The scripted expert shows the task in simulation; Ctrl-C keeps what is recorded."""
+    """The scripted expert shows the task in simulation, or you show it on an arm that you lead.
+
+    Ctrl-C keeps what is recorded.
+    """
 
     out: Path
     """Folder of the dataset; one that is there already is continued."""
+    robot: str = SIM
+    """`sim`; so101:emulated, where the expert works in real time; or ARM:PORT, which you lead."""
+    leader: str = ""
+    """The arm you lead a real one with: so101_leader:/dev/ttyACM1."""
+    cameras: str = ""
+    """Of a real arm: front=/dev/v4l/by-path/…,wrist=…"""
+    calibration: Path | None = None
+    """Of a real arm; by default found by the serial number of its adapter."""
+    leader_calibration: Path | None = None
+    """Likewise of the leader."""
     task: str = "pick_place"
-    """What to demonstrate."""
+    """What to demonstrate; for a real arm also any sentence that says what to do."""
+    max_seconds: float = 60.0
+    """After which a demonstration on a real arm ends by itself."""
     episodes: int = 200
     """How many demonstrations the dataset shall have in the end."""
     seed: int = FIRST_TRAINING_SEED
@@ -51,15 +70,51 @@ class Options:
     keep_failures: bool = False
     """Keep demonstrations that did not succeed, marked as such; training leaves them out."""
     workers: int = 2
-    """Processes side by side."""
+    """Processes side by side, in simulation."""
 
 
 def main(options: Options) -> int:
     """Records; exit code 0."""
-    num_episodes = record_expert(options)
+    num_episodes = record_expert(options) if options.robot == SIM else _record_live(options)
     print(f"recorded: {options.out} has {num_episodes} demonstrations of {options.task}")
     print(f"next: demoloop train --data {options.out} --out {options.out.parent / 'policy'}")
     return 0
+
+
+def _check(options: Options) -> None:
+    """Refuses what cannot be recorded."""
+    check_training_seeds([options.seed])
+    check_recoveries(options.recoveries)
+    if options.workers < 1:
+        raise SimError(f"{options.workers} workers cannot record anything; ask for at least 1")
+    if options.episodes < 1:
+        raise SimError(f"--episodes is {options.episodes}; ask for at least 1")
+    if options.expert < 0:
+        raise SimError(f"--expert is {options.expert}; persons are counted from 0")
+
+
+def _record_live(options: Options) -> int:
+    """Records in real time; returns how many episodes the dataset has."""
+    arm, port = parse_arm(options.robot)
+    _check(options)
+    if options.randomize:
+        raise RobotError("--randomize changes simulated worlds only; leave it out, or use sim")
+    if port == EMULATED:
+        check_emulated(options.robot)
+        task = find_task(options.task)
+        with DatasetWriter(options.out, arm.spec, recovers=False) as writer:
+            first = _next_seed(options, task.instruction) if writer.num_episodes else options.seed
+            record_emulated(options, first, writer)
+        return writer.num_episodes
+    if not options.leader:
+        raise RobotError(
+            f"nobody shows {options.robot} what to do; name the arm you lead it with, as in "
+            "--leader so101_leader:/dev/ttyACM1"
+        )
+    instruction = TASKS[options.task].instruction if options.task in TASKS else options.task
+    with DatasetWriter(options.out, arm.spec) as writer:
+        record_led(options, writer, instruction)
+    return writer.num_episodes
 
 
 def record_expert(options: Options, *, progress: bool = True) -> int:
@@ -72,14 +127,7 @@ def record_expert(options: Options, *, progress: bool = True) -> int:
         SimError: There is no such task, no worker, a worker died, or the seed is kept for judging.
         DatasetError: The folder holds something else, or the disk is full.
     """
-    check_training_seeds([options.seed])
-    check_recoveries(options.recoveries)
-    if options.workers < 1:
-        raise SimError(f"{options.workers} workers cannot record anything; ask for at least 1")
-    if options.episodes < 1:
-        raise SimError(f"--episodes is {options.episodes}; ask for at least 1")
-    if options.expert < 0:
-        raise SimError(f"--expert is {options.expert}; persons are counted from 0")
+    _check(options)
     task = find_task(options.task)
     with DatasetWriter(options.out, SO101, recovers=False) as writer:
         first = _next_seed(options, task.instruction) if writer.num_episodes else options.seed
