@@ -15,6 +15,7 @@ from demoloop.cli.evaluate import ExpertAgent
 from demoloop.robot import Action, Agent, Observation
 from demoloop.robot.video import read_frames
 from demoloop.sim import SimError, SimRobot
+from demoloop.sim.emulated import EmulatedRobot
 from demoloop.sim.evaluate import EpisodeResult, Evaluation, evaluate, wilson_interval
 from demoloop.sim.randomize import MODERATE
 from demoloop.sim.seeds import (
@@ -30,7 +31,7 @@ from demoloop.sim.seeds import (
 class Idle:
     """Builds an agent that never moves."""
 
-    def __call__(self, robot: SimRobot) -> Agent:
+    def __call__(self, robot: SimRobot | EmulatedRobot) -> Agent:
         return _Still()
 
 
@@ -38,7 +39,7 @@ class Idle:
 class Killed:
     """Ends its process, as a system without memory left does."""
 
-    def __call__(self, robot: SimRobot) -> Agent:
+    def __call__(self, robot: SimRobot | EmulatedRobot) -> Agent:
         os._exit(9)
 
 
