@@ -12,10 +12,12 @@ import pytest
 if sys.platform == "linux":
     os.environ.setdefault("MUJOCO_GL", "egl")
 
-# A shell that starts the tests in the background lets them ignore Ctrl-C, and the processes they
-# start inherit that; a handler is not inherited, so those that are to be stopped can be.
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell that starts the tests in the background lets them ignore Ctrl-C, as nohup does a closed
+# terminal, and the processes they start inherit that; a handler is not inherited, so those that are
+# to be stopped can be.
+for _number in (signal.SIGINT, signal.SIGHUP) if sys.platform != "win32" else (signal.SIGINT,):
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler)
 
 
 def is_excused(report: pytest.TestReport | pytest.CollectReport) -> bool:

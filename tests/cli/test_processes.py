@@ -236,14 +236,20 @@ def test_viewers_key_gives_no_order(start: Start, policy: Path, tmp_path: Path) 
     assert [event["who"] for event in run.events() if event["event"] == "order"] == ["ann"]
 
 
+_PLAIN = ("CI", "NO_COLOR")  # what makes a terminal one without a table
+
+
 class Keyboard:
     """A terminal with `demoloop operate` in it."""
 
     def __init__(self, start: Start, *words: object) -> None:
         self.descriptor, child = pty.openpty()
+        # A terminal as a person has it, whatever these tests run in.
+        plain = {name: value for name, value in os.environ.items() if name not in _PLAIN}
         self.process = start(
-            *words, stdin=child, stdout=child, stderr=child, start_new_session=True
-        )
+            *words, stdin=child, stdout=child, stderr=child, start_new_session=True,
+            env={**plain, "TERM": "xterm"},
+        )  # fmt: skip
         os.close(child)
         self.shown = ""
 
