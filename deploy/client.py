@@ -80,6 +80,7 @@ class RemotePolicy:
         self.timeout_s = timeout_s
         self.policy = ""  # the server's name for what it serves
         self.refusal = ""  # with which the server refused something since the last chunk
+        self._obstacle = ""  # why a relay does not reach the server
         self.num_welcomes = 0  # sessions so far: 1, unless the server went away in between
         self.num_dropped = 0  # messages that were garbled, foreign, unasked for or unsafe
         self._spec = spec
@@ -226,6 +227,7 @@ class RemotePolicy:
                 because = f" ({self.refusal})" if self.refusal else ""
                 raise DeployError(
                     channel.why_not()
+                    or self._obstacle
                     or f"no policy server at {self.endpoint} welcomed this robot within "
                     f"{self.timeout_s:g} s{because}; start one with "
                     f"`demoloop serve POLICY.onnx --bind {self.endpoint}`"
@@ -291,8 +293,11 @@ class RemotePolicy:
         if fault.code == "unknown_session":
             return  # a server that began anew; who hears no heartbeats says Hello by himself
         self.refusal = fault.text
+        self._obstacle = fault.text if fault.code == "unreachable" else ""
         if fault.code in ("spec_mismatch", "not_trusted"):
-            raise DeployError(f"{self.endpoint}: {fault.text}")
+            # A relay's sentence names the server already.
+            is_named = self.endpoint in fault.text
+            raise DeployError(fault.text if is_named else f"{self.endpoint}: {fault.text}")
 
     def _take_chunk(self, message: Message, body: ChunkBody) -> Arrival | None:
         self._up_to = max(self._up_to, body.up_to)
