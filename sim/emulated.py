@@ -29,8 +29,12 @@ from demoloop.sim.robot import REST_STEPS, in_openings, lay_out
 from demoloop.sim.task import Task
 from demoloop.sim.world import build_model
 
-LIMITS = Limits(silent_s=1.0, heartbeat_s=1.0, camera_age_s=1.0)
-"""As for a real arm, but for its patience: servos on a desk never wait for their turn on a CPU."""
+LIMITS = Limits(
+    silent_s=1.0, heartbeat_s=1.0, camera_age_s=1.0, start_speed=3.0, start_acceleration=20.0
+)
+"""As for a real arm, but for its patience, since servos on a desk never wait for their turn on a
+CPU, and for the slow start, since nobody has to step back. It would cost a policy that sets off
+quickly its first two seconds; `demoloop run` fades the first chunk in and never meets it."""
 _HOMING_SPEED = 1.5  # rad/s; nobody stands beside it
 _READ_S = 0.02  # of a control period of 40 ms, for the same reason
 _PICTURE_S = 5.0  # after which a camera that shows nothing new counts as gone
@@ -67,7 +71,7 @@ class EmulatedRobot:
         self._clock = WallClock()
         self._solved_since: float | None = None  # s
         self._is_solved_for_good = False
-        self._began_at = 0.0  # s
+        self._began_at = self._mirrored_at = 0.0  # s
         rest = np.array(ARM.rest)
         rest[5] = GRIPPER_CLOSED + rest[5] * (GRIPPER_OPEN - GRIPPER_CLOSED)
         self._folded = rest  # rad
@@ -145,8 +149,11 @@ class EmulatedRobot:
     def observe(self) -> Observation:
         """Looks once, and takes the mirror along."""
         observation = self.supervised.observe()
-        self._mirror()
         now = self._clock.now()
+        if now - self._mirrored_at < 0.5 / self.spec.control_hz:
+            return observation  # a guard looks more often than anybody needs to know the truth
+        self._mirrored_at = now
+        self._mirror()
         if not self.task.is_solved(self.model, self.data):
             self._solved_since = None
         elif self._solved_since is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -121,3 +123,16 @@ def complaint(capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
         return sentences[0]
 
     return run
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained policy of the SO-101."""
+    path = Path(__file__).parents[1] / "deploy" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("tiny_policies", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module: ModuleType = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found: Path = module.write_policy(tmp_path_factory.mktemp("policy") / "policy.onnx", SO101)
+    return found

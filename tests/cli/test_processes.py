@@ -1,11 +1,11 @@
 """A run as three processes: whichever ends, the arm comes to rest and one sentence says why.
 
-The robot is the simulated one; the log of the run, which the io process writes, is the witness.
+The robot is the simulated one but for the last law; the log of the run, which the io process
+writes, is the witness.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import pty
@@ -18,31 +18,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import cv2
 import pytest
 
 from demoloop.deploy.keys import KeyFolder
-from demoloop.robot.arms.so101 import SO101
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sockets and /proc of Linux")
 
 DEMOLOOP = [sys.executable, "-m", "demoloop"]
 Start = Callable[..., "subprocess.Popen[str]"]
-
-
-@pytest.fixture(scope="module")
-def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = Path(__file__).parents[1] / "deploy" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("tiny_policies", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module: ModuleType = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    found: Path = module.write_policy(tmp_path_factory.mktemp("policy") / "policy.onnx", SO101)
-    return found
 
 
 @pytest.fixture
@@ -356,3 +342,19 @@ def test_no_memory_for_frames_is_one_sentence_and_the_arm_at_rest(
     assert "Traceback" not in done.stderr
     server.send_signal(signal.SIGTERM)
     assert server.wait(10) == 0
+
+
+def test_an_emulated_arm_that_is_stopped_goes_on_after_reset_and_go(
+    start: Start, policy: Path, tmp_path: Path
+) -> None:
+    run = Run(start, policy, tmp_path, "--robot", "so101:emulated")
+    run.line("running")
+    assert operate(run, "stop").returncode == 0
+    run.line("stopped")
+    assert operate(run, "go").returncode != 0  # nobody has looked at the arm yet
+    assert operate(run, "reset").returncode == 0
+    assert operate(run, "go").returncode == 0
+    run.line("running")
+    run.guard.send_signal(signal.SIGINT)
+    code, err = run.end()
+    assert (code, err) == (130, "stopped\n")

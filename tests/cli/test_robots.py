@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import pty
+import sys
+import termios
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,14 +14,18 @@ import numpy as np
 import pytest
 
 from demoloop.__main__ import main
+from demoloop.cli.attended import Attended
 from demoloop.cli.keyboard import ENTER, Keyboard
+from demoloop.cli.record import Options
+from demoloop.cli.record_live import record_led
 from demoloop.cli.robots import open_emulated, open_leader, open_real
-from demoloop.datasets import open_dataset
+from demoloop.datasets import DatasetWriter, open_dataset
 from demoloop.robot import RobotError
 from demoloop.robot.arms import ArmModel
 from demoloop.robot.arms.so101 import ARM
 from demoloop.robot.calibration import Calibration, JointCalibration, save_calibration
 from demoloop.robot.emulator.emulator import Emulator, emulated_arm
+from demoloop.robot.safety.watchdog import SILENCE_S
 
 CAMERAS = "front=emulated:front,wrist=emulated:wrist"
 
@@ -72,6 +79,26 @@ def test_an_arm_at_a_port_is_armed_and_brought_to_rest_in_the_end(
             pass
         assert opened.supervised.state == "ARMED"
     assert not any(torques(desk))
+
+
+def test_an_arm_that_waits_for_its_run_keeps_its_torque_and_gets_it_back_after_a_stop(
+    desk: Emulator, tmp_path: Path
+) -> None:
+    file = tmp_path / "so101.json"
+    save_calibration(file, measured(ARM))
+    opening = open_real(f"so101:{desk.port}", CAMERAS, file, opens=desk.opens)
+    with opening as opened, Attended(opened) as robot:
+        until = time.monotonic() + 4 * SILENCE_S
+        while time.monotonic() < until:
+            assert all(torques(desk))
+        robot.reset()  # and its watchdog, which acts after SILENCE_S, has nothing to complain of
+        robot.estop("test")
+        opened.supervised.estop("test", wait_s=5.0)
+        assert not any(torques(desk))
+        robot.rest()
+        robot.reset_fault()
+        assert all(torques(desk))
+        assert opened.supervised.state == "ARMED"
 
 
 def test_a_homing_offset_written_since_the_calibration_is_refused(
@@ -149,6 +176,27 @@ def test_the_expert_records_at_the_emulated_arm(tmp_path: Path) -> None:
     assert np.ptp(episode.actions, axis=0).max() > 0.3  # it moved
 
 
+def test_an_arm_at_a_port_is_led_and_its_episode_says_how_it_was_calibrated(
+    desk: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, out = tmp_path / "so101.json", tmp_path / "dataset"
+    save_calibration(file, measured(ARM))
+    options = Options(
+        out, f"so101:{desk.port}", "so101_leader:emulated", CAMERAS, file, max_seconds=2.0,
+        episodes=1,
+    )  # fmt: skip
+    with DatasetWriter(out, ARM.spec) as writer, open(os.devnull) as nobody:
+        monkeypatch.setattr(sys, "stdin", nobody)  # so that what is shown is kept
+        record_led(options, writer, "Fold yourself.", desk.opens)
+    episode = open_dataset(out).episode(0)
+    assert episode.task == "Fold yourself."
+    assert episode.success is None
+    assert (0, measured(ARM).event) in episode.events
+    way = np.abs(episode.actions[-1] - np.array(ARM.rest))
+    assert way.max() < np.abs(episode.actions[0] - np.array(ARM.rest)).max()  # towards its leader
+    assert not any(torques(desk))
+
+
 def test_an_emulated_leader_can_be_read() -> None:
     with open_leader("so101_leader:emulated") as leader:
         assert np.isfinite(leader.observe().proprioception).all()
@@ -163,9 +211,6 @@ def test_an_emulated_robot_is_held_while_nobody_commands_it() -> None:
 def test_keys_come_without_enter_and_the_terminal_is_left_as_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import sys
-    import termios
-
     hand, terminal = pty.openpty()
     with os.fdopen(terminal) as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)

@@ -13,6 +13,7 @@ from demoloop.cli.robots import Opened, open_emulated, open_leader, open_real
 from demoloop.cli.stopping import stop_on_signals
 from demoloop.datasets import DatasetWriter, EpisodeRecorder
 from demoloop.robot import Agent, WallClock, run_episode
+from demoloop.robot.cameras import OpenCapture, open_capture
 from demoloop.robot.safety import SafetyError
 from demoloop.sim.astray import demonstrator, leaving_out_blunders
 from demoloop.sim.errors import SimError
@@ -88,8 +89,16 @@ def _demonstrate(
         return False
 
 
-def record_led(options: Options, writer: DatasetWriter, instruction: str) -> None:
+def record_led(
+    options: Options, writer: DatasetWriter, instruction: str, opens: OpenCapture = open_capture
+) -> None:
     """A person leads the arm on the desk; Ctrl-C ends it and keeps what is recorded.
+
+    Args:
+        options: Of the verb.
+        writer: Of the dataset.
+        instruction: What is shown, in a sentence.
+        opens: Another way to open a camera.
 
     Raises:
         RobotError: Something about the arm, its leader or its cameras; the arm at rest.
@@ -97,7 +106,7 @@ def record_led(options: Options, writer: DatasetWriter, instruction: str) -> Non
     with (
         stop_on_signals() as stop,
         open_leader(options.leader, options.leader_calibration) as arm,
-        open_real(options.robot, options.cameras, options.calibration) as opened,
+        open_real(options.robot, options.cameras, options.calibration, opens=opens) as opened,
         Keyboard() as keyboard,
     ):
         leader = Leader(arm, opened.robot.spec)

@@ -57,7 +57,8 @@ class Opened:
         Raises:
             SafetyError: What happened to the arm meanwhile, when the block is over.
         """
-        self.supervised.hold()
+        if self.supervised.state in ("ARMED", "RUNNING"):  # in FAULT it has stopped by itself
+            self.supervised.hold()
         is_over, errors = threading.Event(), list[RobotError]()
 
         def look() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,7 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from demoloop.cli.arm_address import EMULATED, parse_arm
+from demoloop.cli.attended import Attended
 from demoloop.cli.chaos import through_chaos
+from demoloop.cli.robots import SIM, open_emulated, open_real
 from demoloop.cli.stopping import stop_on_signals
 from demoloop.deploy.chunks import REPLAN_EVERY
 from demoloop.deploy.client import RemotePolicy
@@ -32,10 +36,15 @@ from demoloop.robot.arms.so101 import SO101
 if TYPE_CHECKING:
     from demoloop.sim.robot import SimRobot
 
+_REAL_S = 60.0  # an episode on a real arm, unless somebody says otherwise
+
 
 @dataclass(frozen=True)
 class Options:
-    """Run the simulated SO-101 in real time with a policy that `demoloop serve` serves."""
+    """Run an arm in real time with a policy that `demoloop serve` serves.
+
+    The arm is simulated unless --robot names another.
+    """
 
     server: str = "tcp://127.0.0.1:5555"
     """Where the policy is served."""
@@ -43,6 +52,12 @@ class Options:
     """Folder of `demoloop keys`; needed unless the server is on this computer."""
     server_key: str | None = None
     """The server's name in that folder; default is the only key trusted as policy."""
+    robot: str = SIM
+    """`sim`; so101:emulated, through serial bytes; or ARM:PORT, such as so101:/dev/ttyACM0."""
+    cameras: str = ""
+    """Of a real arm: front=/dev/v4l/by-path/…,wrist=…"""
+    calibration: Path | None = None
+    """Of a real arm; by default found by the serial number of its adapter."""
     task: str = "pick_place"
     """What stands on the table."""
     seed: int = 0
@@ -50,7 +65,7 @@ class Options:
     episodes: int = 1
     """How many."""
     max_seconds: float | None = None
-    """After which an episode ends; default is the task's own."""
+    """After which an episode ends; default is the task's own, for a real arm a minute."""
     replan_every: int = REPLAN_EVERY
     """Control steps from one question to the server to the next, as in `demoloop evaluate`."""
     guard_hz: float = GUARD_HZ
@@ -85,6 +100,7 @@ class _Setup:
     max_steps: int
     has_succeeded: Callable[[], bool] | None = None  # None: a real arm cannot tell
     film: _Film | None = None
+    rest: Callable[[], None] = lambda: None  # called after each episode
 
 
 def main(options: Options) -> int:
@@ -96,13 +112,9 @@ def main(options: Options) -> int:
 
 
 def _main(options: Options) -> int:
-    with IoProcess("demoloop.cli.run_io", _asked_of_io(options)) as io:
-        setup = _simulated(options)
-        try:
-            # Before the robot moves: a key that cannot be used shall not first move an arm.
-            report, is_io_alive = _run(options, setup, io, io.await_ready())
-        finally:
-            setup.robot.close()
+    with IoProcess("demoloop.cli.run_io", _asked_of_io(options)) as io, _opened(options) as setup:
+        # Before the robot moves: a key that cannot be used shall not first move an arm.
+        report, is_io_alive = _run(options, setup, io, io.await_ready())
     _write(options, report, setup.film)
     print(report.summary())
     if not is_io_alive:
@@ -148,6 +160,8 @@ def _check(options: Options) -> None:
     for name, endpoint in (("control", options.control), ("telemetry", options.telemetry)):
         if not endpoint.startswith("tcp:"):
             raise DeployError(f"--{name} is {endpoint!r}; say tcp://HOST:PORT")
+    if options.video is not None and options.robot != SIM:
+        raise DeployError(f"--video films the simulation, not {options.robot}; leave it out")
     if options.metrics is not None:
         parse_address(options.metrics)
     for path in (options.video, options.report, options.log):
@@ -174,6 +188,7 @@ def _run(options: Options, setup: _Setup, io: IoProcess, ready: Ready) -> tuple[
             nonlocal number
             tell.say(f"{options.task}, seed {options.seed + number}: {episode.summary()}")
             number += 1
+            setup.rest()
 
         report = run_remote(
             setup.robot,
@@ -207,6 +222,32 @@ def _write(options: Options, report: RunReport, film: _Film | None) -> None:
     except OSError as error:
         raise DeployError(f"{error.filename or options.video} cannot be written: "
                           f"{error.strerror}; choose another place") from error  # fmt: skip
+
+
+@contextmanager
+def _opened(options: Options) -> Iterator[_Setup]:
+    """Yields the robot that is asked for; in the end it is at rest."""
+    if options.robot == SIM:
+        setup = _simulated(options)
+        try:
+            yield setup
+        finally:
+            setup.robot.close()
+        return
+    arm, port = parse_arm(options.robot)
+    check_guard_hz(arm.spec, options.guard_hz)
+    is_emulated = port == EMULATED
+    seeds = range(options.seed, options.seed + options.episodes)
+    opening = (
+        open_emulated(options.robot, options.task, seeds)
+        if is_emulated
+        else open_real(options.robot, options.cameras, options.calibration)
+    )
+    with opening as opened, Attended(opened) as robot:
+        usual = _REAL_S if opened.world is None else opened.world.task.max_seconds
+        max_steps = round((options.max_seconds or usual) * arm.spec.control_hz)
+        has_succeeded = None if opened.world is None else opened.world.succeeded
+        yield _Setup(robot, max(1, max_steps), has_succeeded, rest=robot.rest)
 
 
 def _simulated(options: Options) -> _Setup:
