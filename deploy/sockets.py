@@ -44,8 +44,10 @@ def bind(
         socket.bind(endpoint)
     except zmq.ZMQError as error:
         if error.errno == zmq.EADDRINUSE:
+            host = endpoint.rpartition(":")[0]
             raise DeployError(
-                f"{endpoint} is in use already; stop the server there or choose another {what}"
+                f"{endpoint} is in use already; stop what listens there, or take whichever port is "
+                f"free with {what} '{host}:*'"
             ) from error
         raise DeployError(f"cannot bind {endpoint}: {error.strerror}") from error
     return str(socket.getsockopt_string(zmq.LAST_ENDPOINT))

@@ -18,6 +18,7 @@ from demoloop.robot.arms.so101 import SO101
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 
 DEMOLOOP = [sys.executable, "-m", "demoloop"]
+FREE_PORTS = ["--control", "tcp://127.0.0.1:*", "--telemetry", "tcp://127.0.0.1:*"]
 
 
 class Served:
@@ -56,7 +57,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def run(served: Served, *words: object) -> subprocess.CompletedProcess[str]:
-    command = [*DEMOLOOP, "run", "--server", served.endpoint, *map(str, words)]
+    command = [*DEMOLOOP, "run", "--server", served.endpoint, *FREE_PORTS, *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 

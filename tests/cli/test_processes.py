@@ -28,6 +28,7 @@ from demoloop.deploy.keys import KeyFolder
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sockets and /proc of Linux")
 
 DEMOLOOP = [sys.executable, "-m", "demoloop"]
+FREE_PORTS = ["--control", "tcp://127.0.0.1:*", "--telemetry", "tcp://127.0.0.1:*"]
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -62,7 +63,8 @@ class Run:
         assert self.server.stdout is not None
         assert self.server.stdout.readline().startswith("ready ")
         self.guard = start(
-            *("run", "--server", bind, "--max-seconds", 60, "--log", self.log, *words)
+            *("run", "--server", bind, "--max-seconds", 60, "--log", self.log),
+            *(*FREE_PORTS, *words),
         )
         self.lines: list[str] = []
         self.control = self.line("operators: ").split()[-1]
@@ -174,7 +176,8 @@ def test_guard_starts_no_thread_and_a_relay_takes_it_to_another_host(
         "code = main(sys.argv[1:])\n"
         "sys.exit(code if 'zmq' not in sys.modules else 'zmq is here')"
     )
-    command = [sys.executable, "-c", code, "run", "--server", endpoint, "--max-seconds", "1"]
+    command = [sys.executable, "-c", code, "run", "--server", endpoint, *FREE_PORTS]
+    command += ["--max-seconds", "1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert re.search(rf"with policy.onnx of {endpoint}$", done.stdout, re.MULTILINE)
@@ -311,14 +314,14 @@ def test_busy_port_is_one_sentence_before_the_arm_moves(
         address = f"127.0.0.1:{busy.getsockname()[1]}"
         address = address if option == "--metrics" else f"tcp://{address}"
         log = tmp_path / "run.jsonl"
-        process = start(
-            "run", "--server", f"unix://{tmp_path}/p.sock", option, address, "--log", log
-        )
+        words = ["--server", f"unix://{tmp_path}/p.sock", "--log", log]
+        process = start("run", *words, *FREE_PORTS, option, address)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert err.count("\n") == 1
     assert option in err
     assert "in use" in err
+    assert f"{option} 'tcp://127.0.0.1:*'" in err or option == "--metrics"
     assert "transition" not in log.read_text()
 
 
@@ -335,7 +338,8 @@ def test_no_memory_for_frames_is_one_sentence_and_the_arm_at_rest(
         "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "from demoloop.__main__ import main; sys.exit(main(sys.argv[1:]))"
     )
-    command = [sys.executable, "-c", code, "run", "--server", bind, "--max-seconds", "5"]
+    command = [sys.executable, "-c", code, "run", "--server", bind, *FREE_PORTS]
+    command += ["--max-seconds", "5"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2, done.stdout
     assert re.search(r"^demoloop: no 0\.\d MB of shared memory for the frames", done.stderr, re.M)

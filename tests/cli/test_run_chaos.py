@@ -15,6 +15,7 @@ from demoloop.__main__ import main
 from demoloop.robot.arms.so101 import SO101
 
 DEMOLOOP = [sys.executable, "-m", "demoloop"]
+FREE_PORTS = ["--control", "tcp://127.0.0.1:*", "--telemetry", "tcp://127.0.0.1:*"]
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def endpoint(tmp_path: Path) -> Iterator[str]:
 
 def test_a_run_through_a_bad_network_says_what_was_done_to_it(endpoint: str) -> None:
     done = subprocess.run(
-        [*DEMOLOOP, "run", "--server", endpoint, "--max-seconds", "1.5",
+        [*DEMOLOOP, "run", "--server", endpoint, "--max-seconds", "1.5", *FREE_PORTS,
          "--chaos", "wifi,drop=0.2,duplicate=0.3"],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from demoloop.__main__ import main
+from demoloop.cli import operate, watch
 from demoloop.cli import run as run_verb
 from demoloop.robot.arms.so101 import SO101
 from demoloop.robot.video import read_frames
@@ -26,6 +27,7 @@ from demoloop.sim import make_robot
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 
 DEMOLOOP = [sys.executable, "-m", "demoloop"]
+FREE_PORTS = ["--control", "tcp://127.0.0.1:*", "--telemetry", "tcp://127.0.0.1:*"]
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ def endpoint_of(server: subprocess.Popen[str]) -> str:
 
 
 def run(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [*DEMOLOOP, "run", *map(str, words)]
+    command = [*DEMOLOOP, "run", *FREE_PORTS, *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -162,7 +164,8 @@ def test_film_shows_each_world_as_it_was_whatever_came_after(tmp_path: Path) -> 
 def test_ctrl_c_ends_a_run_and_keeps_its_report(policy: Path, start: Start, tmp_path: Path) -> None:
     endpoint = endpoint_of(start("serve", policy, "--bind", "tcp://127.0.0.1:*"))
     report = tmp_path / "run.json"
-    process = start("run", "--server", endpoint, "--max-seconds", 60, "--report", report)
+    words = ["--server", endpoint, "--max-seconds", 60, "--report", report]
+    process = start("run", *FREE_PORTS, *words)
     assert process.stdout is not None
     assert process.stdout.readline().startswith("so101 at 25 Hz with policy.onnx")
     process.send_signal(signal.SIGINT)
@@ -177,6 +180,18 @@ def test_ctrl_c_ends_a_server_with_a_goodbye(policy: Path, start: Start) -> None
     server.send_signal(signal.SIGINT)
     out, err = server.communicate(timeout=30)
     assert (server.returncode, out, err) == (0, "stopped after 0 chunks\n", "")
+
+
+def test_server_lets_the_loop_that_owns_the_arm_go_first(policy: Path, start: Start) -> None:
+    server = start("serve", policy, "--bind", "tcp://127.0.0.1:*")
+    endpoint_of(server)
+    assert os.getpriority(os.PRIO_PROCESS, server.pid) >= 5
+
+
+def test_operator_and_viewer_look_where_a_run_listens() -> None:
+    options = run_verb.Options()
+    assert operate.Options().run == options.control
+    assert watch.Options().endpoint == options.telemetry
 
 
 def test_port_in_use_is_one_sentence_and_exit_code_2(policy: Path, start: Start) -> None:
@@ -226,7 +241,7 @@ def test_another_robots_policy_is_one_sentence_and_exit_code_2(
 def test_bad_options_of_run_are_one_sentence_and_exit_code_2(
     words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["run", *words]) == 2
+    assert main(["run", *FREE_PORTS, *words]) == 2
     said = capsys.readouterr().err
     assert message in said
     assert said.count("\n") == 1

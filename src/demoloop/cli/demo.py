@@ -201,6 +201,8 @@ def _run_live(options: Options, policy: Path, folder: Path) -> float | None:
             run = [
                 *(*demoloop, "run", "--server", endpoint, "--task", options.task),
                 *("--seed", str(_LIVE_SEED), "--episodes", str(options.live_episodes)),
+                # Another run may be listening where runs do.
+                *("--control", "tcp://127.0.0.1:*", "--telemetry", "tcp://127.0.0.1:*"),
                 *("--video", str(folder / "run.mp4"), "--report", str(folder / "report.json")),
             ]
             code = subprocess.run(run, check=False).returncode

@@ -82,9 +82,9 @@ class Options:
     """HOST:PORT on loopback where Prometheus may ask, such as 127.0.0.1:9100."""
     chaos: str | None = None
     """A bad network on purpose, in simulation: `wifi`, `far`, `awful`, or drop=0.3,delay=0.5 ..."""
-    control: str = "tcp://127.0.0.1:*"
+    control: str = "tcp://127.0.0.1:5556"
     """Where `demoloop operate` finds the run; port * is a free one. Off loopback with --keys."""
-    telemetry: str = "tcp://127.0.0.1:*"
+    telemetry: str = "tcp://127.0.0.1:5557"
     """Where `demoloop watch` finds the run; port * is a free one. Off loopback with --keys."""
     need_operator: bool = False
     """Move only while an operator is connected, and only after he said go: a dead-man's switch."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ from demoloop.deploy.server_metrics import Events, server_metrics
 from demoloop.deploy.signatures import Signers
 
 _STATUS_EVERY_S = 10.0
+_NICE = 5
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ def main(options: Options) -> int:
     with stop_on_signals() as stop, warned(_say), logged(options.log, "serve") as log:
         note = ignore if log is None else log.note
         keys = None if options.keys is None else KeyFolder(options.keys)
+        _step_back()  # before inference has threads, each of which has a niceness of its own
         policy = OnnxPolicy.load(
             options.policy,
             threads=options.threads,
@@ -82,6 +86,12 @@ def main(options: Options) -> int:
             server.serve(stop, _Status(server).show)
             print(f"stopped after {server.num_answered} chunks")
     return 0
+
+
+def _step_back() -> None:
+    """Lets the loop that owns the arm go first, also where SCHED_FIFO is refused to it."""
+    with contextlib.suppress(OSError, AttributeError):  # refused, or no such thing: as urgent then
+        os.nice(max(0, _NICE - os.nice(0)))
 
 
 def _say(line: str) -> None:
