@@ -1,16 +1,20 @@
 """How punctual the guard is: `python benchmarks/guard.py [options]`.
 
 Ticks a `RemoteAgent`'s motion at 100 Hz with real-time means while another process infers without
-pause (numpy, one thread) and two more burn the processors. Prints lateness of the ticks and what
-the system refused. The numbers are this machine's, and of what else runs on it.
+pause (numpy, one thread) and two more burn the processors. The io process of a run is there too,
+and a viewer who takes its pictures, unless `--alone`. Prints lateness of the ticks and what the
+system refused. The numbers are this machine's, and of what else runs on it.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -19,11 +23,17 @@ import numpy as np
 import tyro
 
 from demoloop.deploy.chunks import ActionChunk
-from demoloop.deploy.client import Arrival
+from demoloop.deploy.client import Arrival, RemotePolicy
 from demoloop.deploy.guard import GUARD_HZ, guard_episode
+from demoloop.deploy.io_desk import IoDesk
+from demoloop.deploy.io_process import IoProcess
+from demoloop.deploy.notes import Setup
 from demoloop.deploy.onnx_policy import OnnxPolicy
 from demoloop.deploy.remote_agent import RemoteAgent
-from demoloop.robot import Action, Observation, RobotSpec
+from demoloop.deploy.standing import Standing
+from demoloop.deploy.telemetry import Viewer
+from demoloop.deploy.vitals import Vitals
+from demoloop.robot import Action, Observation, OnStep, RobotSpec
 from demoloop.robot.arms.so101 import SO101
 from demoloop.robot.card import probe_input
 from demoloop.robot.realtime import RealtimeClock
@@ -41,6 +51,8 @@ class Options:
     """Ticks per second."""
     hogs: int = 2
     """Processes that burn the processors."""
+    alone: bool = False
+    """Leave out the io process and its viewer."""
 
 
 class WavingLine:
@@ -74,12 +86,16 @@ class WavingLine:
 
 
 class StiffArm:
-    """Is at once where it is sent to, and has no cameras."""
+    """Is at once where it is sent to, and its cameras see one noise."""
 
     def __init__(self, spec: RobotSpec, clock: RealtimeClock) -> None:
         self.spec = spec
         self._clock = clock
         self._positions = ((spec.low + spec.high) / 2).astype(np.float32)
+        rng = np.random.default_rng(0)
+        self._images = {
+            c.name: rng.integers(0, 256, (c.height, c.width, 3), np.uint8) for c in spec.cameras
+        }
 
     def reset(self) -> None:
         """Stays."""
@@ -87,7 +103,9 @@ class StiffArm:
     def observe(self) -> Observation:
         """Reads the joints."""
         still = np.zeros_like(self._positions)
-        return Observation(self._clock.now(), np.concatenate([self._positions, still]), {}, {})
+        now = self._clock.now()
+        times = dict.fromkeys(self._images, now)
+        return Observation(now, np.concatenate([self._positions, still]), self._images, times)
 
     def act(self, action: Action) -> Action:
         """Is there."""
@@ -129,8 +147,41 @@ def infer(path: Path | None) -> None:
         policy.predict(Observation(0.0, proprioception, images, dict.fromkeys(images, 0.0)))
 
 
-def main(options: Options) -> None:
-    """Prints one line of lateness and one per refusal."""
+def watch(endpoint: str, count: Synchronized[int]) -> None:
+    """Takes whatever pictures come, and counts them."""
+    with Viewer(endpoint, wants_pictures=True) as viewer:
+        while True:
+            count.value += viewer.look(1.0) is not None
+
+
+@contextmanager
+def looked_on(robot: StiffArm, agent: RemoteAgent, guard_hz: float) -> Iterator[OnStep]:
+    """Yields what a run does for its io process at each tick; a viewer is connected."""
+    local = "tcp://127.0.0.1:*"
+    nowhere = "unix:///nowhere"  # nobody is asked for a policy
+    setup = Setup(server=nowhere, folder="", control=local, telemetry=local)
+    with IoProcess("demoloop.cli.run_io", setup) as io:
+        (endpoint,) = [it.split()[-1] for it in io.await_ready().lines if "viewers" in it]
+        vitals = Vitals(RemotePolicy(nowhere, robot.spec), guard_hz, 1)
+        desk = IoDesk(io.notes, io.pictures, Standing(robot), io.telling.note)
+        context = multiprocessing.get_context("spawn")
+        count = context.Value("i", 0)
+        viewer = context.Process(target=watch, args=(endpoint, count))
+        viewer.start()
+
+        def listen(observation: Observation, _: Action) -> None:
+            vitals.tick(agent, 0.0, 0, is_late=False)
+            desk.look(vitals, observation)
+
+        try:
+            yield listen
+        finally:
+            viewer.kill()
+            print(f"a viewer saw {count.value} looks", flush=True)
+
+
+def main(options: Options) -> int:
+    """Prints one line of lateness and one per refusal; exit code 1 when a bar was missed."""
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=infer, args=(options.policy,), daemon=True)]
     processes += [context.Process(target=burn, daemon=True) for _ in range(options.hogs)]
@@ -138,11 +189,12 @@ def main(options: Options) -> None:
         process.start()
     try:
         clock = TimedClock()
-        spec = replace(SO101, cameras=())
-        agent = RemoteAgent(WavingLine(spec))
-        report = guard_episode(
-            StiffArm(spec, clock), agent, options.seconds, guard_hz=options.guard_hz, clock=clock
-        )
+        robot, agent = StiffArm(SO101, clock), RemoteAgent(WavingLine(SO101))
+        hz = options.guard_hz
+        with nullcontext() if options.alone else looked_on(robot, agent, hz) as listen:
+            report = guard_episode(
+                robot, agent, options.seconds, guard_hz=hz, on_step=listen, clock=clock
+            )
     finally:
         for process in processes:
             process.kill()
@@ -155,7 +207,8 @@ def main(options: Options) -> None:
     )
     for sentence in report.refusals:
         print(sentence)
+    return int(np.quantile(late_us, 0.99) > 1000 or report.loop.num_skipped > 0)
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    sys.exit(main(tyro.cli(Options)))
