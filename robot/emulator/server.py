@@ -25,6 +25,7 @@ from demoloop.robot.emulator.control import (
     Inject,
     Pace,
     Place,
+    Push,
     Replug,
     ReplugCamera,
     Reply,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:  # MuJoCo is loaded only where there is a world
     from demoloop.robot.emulator.physics import World
 
 _STDIN = 0
+_PRIORITY = 40  # of SCHED_FIFO: below a guard (50) and a watchdog (60), whom they are to serve
 _MAX_BEHIND_S = 0.2  # longer than that the process did not get to run, and the servos skip time
 
 
@@ -100,6 +102,10 @@ class Server:
         if self._world is not None and self._cameras is not None:
             self._world.start_at(self._ticks_at)
             self._cameras.start()
+        with suppress(OSError, AttributeError):
+            # Only this thread: servos answer whatever the computer does, pictures may be late.
+            policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
+            os.sched_setscheduler(0, policy, os.sched_param(_PRIORITY))
         try:
             for line in self._lines.values():
                 line.port.plug()
@@ -201,6 +207,8 @@ class Server:
                             servo.stay()
             case Drag():
                 self._there().drag(question.joints)
+            case Push():
+                self._there().push(question.torques)
             case Time():
                 return Reply(True, pace=self._pace())
             case Ask():

@@ -48,7 +48,8 @@ class Judge:
         """Begins anew: nothing has been wrong for any time."""
         self._since: dict[str, Vector] = {}
         self._misses = np.zeros(self._spec.action_dim, int)
-        self._answered_at: Vector | None = None
+        self._quiet_s = np.zeros(self._spec.action_dim)  # for which somebody listened
+        self._listened_at: float | None = None
 
     def rest(self, health: Health) -> None:
         """Notes what the supply of each servo is while no motor works."""
@@ -141,12 +142,10 @@ class Judge:
 
     def _silent(self, now: float, health: Health) -> Iterator[Fault]:
         is_silent = np.isin(self._names, health.silent)
-        if self._answered_at is None:
-            self._answered_at = np.full(self._spec.action_dim, now)
+        limits, before = self._limits, now if self._listened_at is None else self._listened_at
+        listened_s, self._listened_at = min(now - before, limits.silent_look_s), now
         self._misses = np.where(is_silent, self._misses + 1, 0)
-        self._answered_at = np.where(is_silent, self._answered_at, now)
-        quiet_s = now - self._answered_at
-        limits = self._limits
+        quiet_s = self._quiet_s = np.where(is_silent, self._quiet_s + listened_s, 0.0)
         lost = np.flatnonzero(
             (self._misses >= limits.silent_misses) & (quiet_s >= limits.silent_s - _ROUNDING_S)
         )
@@ -157,7 +156,7 @@ class Judge:
             step = "check power and bus cable" if everybody else "check the cable before it"
             yield make_fault(
                 "silent",
-                f"{self._spec.name}: {what} since {quiet_s[lost].max():.3f} s, at most "
+                f"{self._spec.name}: {what} for {quiet_s[lost].max():.3f} s, at most "
                 f"{limits.silent_s:.3f}; {step}, then reset_fault()",
                 now, names, float(quiet_s[lost].max()), limits.silent_s,
             )  # fmt: skip

@@ -84,7 +84,10 @@ class Limits:
     silent_misses: int = 3
     """Readings in a row that a joint owes; and"""
     silent_s: float = 0.06
-    """for so long: by count alone a busy computer trips it, by time alone a slow loop does."""
+    """for so long: by count alone a busy computer trips it, by time alone a slow loop does. And"""
+    silent_look_s: float = 0.015
+    """for so much of it at most each of those readings counts, however late the next one comes: a
+    loop that was kept from running has not listened meanwhile. 1.5 ticks of the guard."""
 
     hold_share: float = 0.4
     """Of the torque while holding softly: 0.76 N m of an STS3215 at 7.4 V. A stretched SO-101 needs
