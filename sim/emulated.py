@@ -25,6 +25,7 @@ from demoloop.robot.emulator.emulator import Emulator, emulated_arm
 from demoloop.robot.safety import Body, Limits, SafetyError, Supervised
 from demoloop.robot.servo_arm import ServoArm
 from demoloop.sim.errors import SimError
+from demoloop.sim.randomize import Disturbance
 from demoloop.sim.robot import REST_STEPS, in_openings, lay_out
 from demoloop.sim.task import Task
 from demoloop.sim.world import build_model
@@ -56,12 +57,15 @@ class EmulatedRobot:
         seed: Of the present episode.
     """
 
-    def __init__(self, task: Task, seeds: Iterable[int]) -> None:
+    def __init__(
+        self, task: Task, seeds: Iterable[int], *, disturbance: Disturbance | None = None
+    ) -> None:
         """Stores, and builds the world; the block starts the emulator.
 
         Args:
             task: What stands on the table.
             seeds: One is taken at each reset.
+            disturbance: Somebody who nudges the arm now and then.
         """
         self.task = task
         self.seed = -1
@@ -69,8 +73,9 @@ class EmulatedRobot:
         self.data = mujoco.MjData(self.model)
         self._seeds: Iterator[int] = iter(seeds)
         self._clock = WallClock()
+        self._disturbance = disturbance
         self._solved_since: float | None = None  # s
-        self._is_solved_for_good = False
+        self._is_solved_for_good = self._is_nudged = False
         self._began_at = self._mirrored_at = 0.0  # s
         rest = np.array(ARM.rest)
         rest[5] = GRIPPER_CLOSED + rest[5] * (GRIPPER_OPEN - GRIPPER_CLOSED)
@@ -135,16 +140,23 @@ class EmulatedRobot:
         except StopIteration:
             raise SimError(f"{self.task.name}: no seed left; hand over one per episode") from None
         mujoco.mj_resetData(self.model, self.data)
-        home = lay_out(self.task, self.model, self.data, np.random.default_rng(self.seed))
+        rng = np.random.default_rng(self.seed)
+        home = lay_out(self.task, self.model, self.data, rng)
         placed = self.data.qpos.copy()
         markers = np.hstack([self.data.mocap_pos, self.data.mocap_quat])
-        self._bring_home(in_openings(home).astype(np.float32))
         control = self._emulator.control
+        is_nudged, self._is_nudged = self._is_nudged, False
+        if is_nudged:
+            control.push({})
+        self._bring_home(in_openings(home).astype(np.float32))
         placed[:6] = control.state().qpos[:6]  # it droops below its goal, as in the simulation
         control.place(placed.tolist(), holds=False, mocap=markers.ravel().tolist())
         self._settle()
         self._solved_since, self._is_solved_for_good = None, False
         self._began_at = self._clock.now()
+        if self._disturbance is not None:
+            self._disturbance.reset(rng)
+            self._is_nudged = True
 
     def observe(self) -> Observation:
         """Looks once, and takes the mirror along."""
@@ -152,8 +164,12 @@ class EmulatedRobot:
         now = self._clock.now()
         if now - self._mirrored_at < 0.5 / self.spec.control_hz:
             return observation  # a guard looks more often than anybody needs to know the truth
-        self._mirrored_at = now
+        seconds, self._mirrored_at = now - self._mirrored_at, now
         self._mirror()
+        if self._disturbance is not None and self._is_nudged:
+            torques = self._disturbance.torque(seconds).tolist()
+            names = self.spec.joint_names[: len(torques)]
+            self._emulator.control.push(dict(zip(names, torques, strict=True)))
         if not self.task.is_solved(self.model, self.data):
             self._solved_since = None
         elif self._solved_since is None:

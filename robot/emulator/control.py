@@ -88,8 +88,27 @@ class Drag(Question, frozen=True, tag="drag"):
     joints: Mapping[str, float]  # joint of the world -> where to [rad or m]
 
 
+class Push(Question, frozen=True, tag="push"):
+    """Torques that nobody commands turn joints of the world from now on, as a nudge does.
+
+    They last until it is told otherwise; no joints: nobody nudges. A hand that leads is stronger.
+    """
+
+    torques: Mapping[str, float]  # joint of the world -> [N m], or [N]
+
+
 AnyQuestion: TypeAlias = (
-    Inject | Clear | Unplug | Replug | UnplugCamera | ReplugCamera | Ask | Time | Place | Drag
+    Inject
+    | Clear
+    | Unplug
+    | Replug
+    | UnplugCamera
+    | ReplugCamera
+    | Ask
+    | Time
+    | Place
+    | Drag
+    | Push
 )
 
 
@@ -200,6 +219,10 @@ class Control:
     def drag(self, joints: Mapping[str, float]) -> None:
         """Leads joints of the world by hand; an empty mapping lets go."""
         self._ask(Drag(dict(joints)))
+
+    def push(self, torques: Mapping[str, float]) -> None:
+        """Nudges joints of the world [N m] until told otherwise; an empty mapping ends it."""
+        self._ask(Push(dict(torques)))
 
     def close(self) -> None:
         """Hangs up; may be called twice."""

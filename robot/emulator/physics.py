@@ -51,6 +51,7 @@ class World:
         self._now = 0.0
         self._publish()
         self._hand: dict[int, tuple[int, float]] = {}  # dof -> where in qpos, and where to
+        self._nudged: frozenset[int] = frozenset()  # dofs
 
     def shaft(self, servo: ServoConfig, constants: MotorConstants) -> MirrorShaft:
         """Returns the shaft of a servo, which drives the actuator of its joint.
@@ -127,6 +128,20 @@ class World:
         for dof in self._hand:
             self.data.qfrc_applied[dof] = 0.0
         self._hand = hand
+
+    def push(self, torques: Mapping[str, float]) -> None:
+        """Torques [N m] turn these joints from now on, and no others; where a hand leads, it does.
+
+        Raises:
+            RobotError: There is no such joint.
+            ValueError: A torque is not finite.
+        """
+        if not np.isfinite(list(torques.values())).all():
+            raise ValueError("a push is a finite torque")
+        nudges = {int(self._joint(name).dofadr[0]): torque for name, torque in torques.items()}
+        for dof in {*self._nudged, *nudges} - self._hand.keys():
+            self.data.qfrc_applied[dof] = nudges.get(dof, 0.0)
+        self._nudged = frozenset(nudges)
 
     def _publish(self) -> None:
         mocap = np.hstack([self.data.mocap_pos, self.data.mocap_quat])

@@ -142,10 +142,15 @@ def test_serial_port_without_permission_names_the_group_to_join(
     assert f"usermod -aG {port.group()} " in row.mend
 
 
-def test_camera_that_gives_no_frame_is_broken(tmp_path: Path) -> None:
-    # On a machine with a real camera 3 this one answers; there are seldom so many.
+def test_camera_that_gives_no_frame_is_broken_and_named_by_its_path(tmp_path: Path) -> None:
     (tmp_path / "video3").touch()
-    assert doctor.cameras(tmp_path).state == "broken"
+    by_path = tmp_path / "v4l" / "by-path"
+    by_path.mkdir(parents=True)
+    link = by_path / "pci-0-usb-0:2:1.0-video-index0"
+    link.symlink_to(tmp_path / "video3")
+    row = doctor.cameras(tmp_path)
+    assert row.state == "broken"
+    assert row.found.startswith(f"{link}: ")
 
 
 def test_no_camera_is_missing(tmp_path: Path) -> None:

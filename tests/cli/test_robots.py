@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import sys
 import termios
 import time
@@ -24,6 +25,7 @@ from demoloop.robot import RobotError
 from demoloop.robot.arms import ArmModel
 from demoloop.robot.arms.so101 import ARM
 from demoloop.robot.calibration import Calibration, JointCalibration, save_calibration
+from demoloop.robot.cameras.fake import FakeUVC
 from demoloop.robot.emulator.emulator import Emulator, emulated_arm
 from demoloop.robot.safety.watchdog import SILENCE_S
 
@@ -185,13 +187,20 @@ def test_an_arm_at_a_port_is_led_and_its_episode_says_how_it_was_calibrated(
         out, f"so101:{desk.port}", "so101_leader:emulated", CAMERAS, file, max_seconds=2.0,
         episodes=1,
     )  # fmt: skip
+    webcams = {"front": FakeUVC(), "wrist": FakeUVC()}
     with DatasetWriter(out, ARM.spec) as writer, open(os.devnull) as nobody:
         monkeypatch.setattr(sys, "stdin", nobody)  # so that what is shown is kept
-        record_led(options, writer, "Fold yourself.", desk.opens)
+        record_led(
+            options, writer, "Fold yourself.", lambda setup: webcams[setup.name].opens(setup)
+        )
     episode = open_dataset(out).episode(0)
     assert episode.task == "Fold yourself."
     assert episode.success is None
-    assert (0, measured(ARM).event) in episode.events
+    ((step, noted),) = episode.events
+    calibration, front, wrist = noted.split("; ")
+    assert (step, calibration) == (0, measured(ARM).event)
+    assert re.fullmatch(r"camera front exposure=\d+(\.\d+)? white_balance=4600", front)
+    assert wrist.startswith("camera wrist exposure=")
     way = np.abs(episode.actions[-1] - np.array(ARM.rest))
     assert way.max() < np.abs(episode.actions[0] - np.array(ARM.rest)).max()  # towards its leader
     assert not any(torques(desk))

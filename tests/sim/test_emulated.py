@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from itertools import count
 
 import mujoco
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from demoloop.robot import Action, Observation, WallClock, run_episode
 from demoloop.robot.safety import SafetyError
 from demoloop.sim.emulated import EmulatedRobot
 from demoloop.sim.evaluate import evaluate_emulated
 from demoloop.sim.make import find_task, make_robot
+from demoloop.sim.randomize import Disturbance
 from demoloop.sim.robot import SimRobot
 from demoloop.sim.world import is_at_rest
 
@@ -91,6 +94,24 @@ def test_what_no_force_moves_is_placed_by_the_seed_too() -> None:
         expected = simulated.render("front", *front.shape[:2])
         simulated.close()
     assert np.abs(front - expected).mean() < 0.1
+
+
+def test_a_nudge_moves_the_arm_and_never_stands_in_the_action() -> None:
+    class Leans(Disturbance):
+        def torque(self, dt: float) -> NDArray[np.float64]:
+            return np.array([0.7, 0.0, 0.0, 0.0, 0.0])
+
+    sent: list[Action] = []
+    with EmulatedRobot(find_task("pick_place"), [SEED], disturbance=Leans()) as robot:
+        robot.reset()
+        pan = robot.positions()[0]
+        command = np.array([pan, -1.15, 0.95, 1.45, 0.0, 0.43], np.float32)
+        for _ in range(25):
+            robot.observe()
+            sent.append(robot.act(command))
+            time.sleep(0.04)
+        assert robot.positions()[0] > pan + 0.02  # rad
+    assert np.abs(np.array(sent)[:, 0] - pan).max() < 0.002  # a tick
 
 
 def test_an_agent_that_leaps_is_stopped_and_judged_to_have_failed() -> None:

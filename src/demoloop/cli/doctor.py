@@ -19,13 +19,13 @@ from typing import Literal
 import demoloop
 from demoloop.cli import doctor_arm, doctor_cameras, probes
 from demoloop.cli.extras import EXTRAS_OF, install_command
+from demoloop.robot.cameras.devices import find_devices
 from demoloop.robot.realtime import PRIORITY
 
 State = Literal["ok", "missing", "broken"]
 
 PROBE_TIMEOUT_S = 60.0  # importing torch from a cold disk takes 20 s
 DISK_NEEDED_GB = 2.0  # dataset, training cache and videos of one demo, with room to spare
-NUM_CAMERAS = 4  # /dev/video0 .. /dev/video3
 
 
 @dataclass(frozen=True)
@@ -171,15 +171,14 @@ def opencv() -> Finding:
 
 
 def cameras(dev: Path) -> Finding:
-    """Takes one frame from each camera there is."""
-    there = [index for index in range(NUM_CAMERAS) if (dev / f"video{index}").exists()]
+    """Takes one frame from each camera there is, by the path that `--cameras` is given."""
+    there = find_devices(dev)
     if not there:
-        found = f"no {dev}/video0 .. video{NUM_CAMERAS - 1}"
+        found = f"none below {dev}/v4l/by-path"
         return Finding("cameras", "missing", found, "plug one in; only a real arm needs it")
-    answers = {index: ask("camera", str(index)) for index in there}
-    found = "; ".join(f"{index}: {said}" for index, (_, said) in answers.items())
-    if any(state == "ok" for state, _ in answers.values()):
-        # One webcam shows up as two devices, the second of which never gives a frame.
+    answers = {device: ask("camera", device) for device in there}
+    found = "; ".join(f"{device}: {said}" for device, (_, said) in answers.items())
+    if all(state == "ok" for state, _ in answers.values()):
         return Finding("cameras", "ok", found)
     mend = "close other programs that use it, or: sudo usermod -aG video $USER; log in again"
     return Finding("cameras", "broken", found, mend)

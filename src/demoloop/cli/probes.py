@@ -83,11 +83,11 @@ def h264() -> str:
     return f"libx264 in PyAV {av.__version__}, one frame in {sum(p.size for p in packets)} bytes"
 
 
-def camera(index: str) -> str:
-    """Opens camera `index` and takes one frame."""
+def camera(device: str) -> str:
+    """Opens the camera at a path and takes one frame."""
     import cv2
 
-    capture = cv2.VideoCapture(int(index))
+    capture = cv2.VideoCapture(device, cv2.CAP_V4L2)
     try:
         is_read, frame = capture.read()
         if not is_read:

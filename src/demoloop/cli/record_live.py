@@ -34,7 +34,9 @@ def record_emulated(options: Options, first_seed: int, writer: DatasetWriter) ->
     """
     with (
         stop_on_signals() as stop,
-        open_emulated(options.robot, options.task, count(first_seed)) as opened,
+        open_emulated(
+            options.robot, options.task, count(first_seed), is_disturbed=options.disturbance
+        ) as opened,
         tqdm(total=options.episodes, initial=writer.num_episodes, unit="episode") as bar,
     ):
         assert opened.world is not None
@@ -144,8 +146,8 @@ def _lead(
     robot = opened.robot
     steps = max(1, round(options.max_seconds * robot.spec.control_hz))
     with EpisodeRecorder(options.out, task=instruction, waits=False) as recorder:
-        if opened.calibration is not None:
-            recorder.note(opened.calibration.event)
+        for event in opened.events:
+            recorder.note(event)
         run_episode(robot, leader, steps, recorder, is_over=is_over, clock=WallClock())
         with opened.held():
             # What was shown when Ctrl-C came is kept: it can be dropped, but not shown again.

@@ -42,6 +42,18 @@ class Opened:
     supervised: Supervised
     world: EmulatedRobot | None = None  # None: a real arm, and nobody knows where things are
     calibration: Calibration | None = None  # None: an emulated arm, which is as planned
+    cameras: Cameras | None = None  # None: those of the emulated arm, or none at all
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """What every episode notes at its first step: as what, and with which eyes, it was seen."""
+        calibrated = () if self.calibration is None else (self.calibration.event,)
+        settings = {} if self.cameras is None else self.cameras.settings
+        return calibrated + tuple(
+            " ".join([f"camera {name}", *(f"{what}={value:g}" for what, value in locked.items())])
+            for name, locked in settings.items()
+            if locked
+        )
 
     def succeeded(self) -> bool | None:
         """Whether the task is solved; None where only a person can tell."""
@@ -89,8 +101,10 @@ def check_emulated(text: str) -> None:
 
 
 @contextmanager
-def open_emulated(text: str, task: str, seeds: Iterable[int]) -> Iterator[Opened]:
-    """Starts the emulated arm at a task, one seed per episode.
+def open_emulated(
+    text: str, task: str, seeds: Iterable[int], *, is_disturbed: bool = False
+) -> Iterator[Opened]:
+    """Starts the emulated arm at a task, one seed per episode; `is_disturbed`: nudged at times.
 
     Raises:
         RobotError: It is another arm, or the emulator did not start.
@@ -99,8 +113,10 @@ def open_emulated(text: str, task: str, seeds: Iterable[int]) -> Iterator[Opened
     check_emulated(text)
     from demoloop.sim.emulated import EmulatedRobot  # a robot on a table needs no simulator
     from demoloop.sim.make import find_task
+    from demoloop.sim.randomize import Disturbance
 
-    with EmulatedRobot(find_task(task), seeds) as robot:
+    disturbance = Disturbance() if is_disturbed else None
+    with EmulatedRobot(find_task(task), seeds, disturbance=disturbance) as robot:
         yield Opened(robot, robot.supervised, robot)
 
 
@@ -138,7 +154,7 @@ def open_real(
         opened.enter_context(robot)
         Servos(arm, bus).check_offsets(found)
         robot.arm()
-        yield Opened(robot, robot, calibration=found)
+        yield Opened(robot, robot, calibration=found, cameras=eyes)
 
 
 @contextmanager

@@ -113,8 +113,8 @@ class _Session:
         seconds = options.max_seconds if world is None else world.task.max_seconds
         steps = max(1, round(seconds * robot.spec.control_hz))
         with EpisodeRecorder(options.out, task=task, seed=seed, waits=False) as recorder:
-            if opened.calibration is not None:
-                recorder.note(opened.calibration.event)
+            for event in opened.events:
+                recorder.note(event)
             on_step, clock = marking(self.takeover, recorder), WallClock()
             run_episode(robot, self.takeover, steps, on_step, is_over=self._is_over, clock=clock)
             with opened.held():

@@ -182,6 +182,18 @@ def test_a_hand_leads_a_joint_that_is_off_and_lets_go(bars: Bars) -> None:
     assert bars.angle() < -0.5
 
 
+def test_a_push_moves_what_servos_hold_and_ends_with_the_next(bars: Bars) -> None:
+    bars.hold()
+    bars.wait(1.0)
+    before = bars.angle()
+    bars.world.push({"a/bar": 1.0})
+    bars.wait(1.0)
+    assert bars.angle() > before + 0.03
+    bars.world.push({})
+    bars.wait(1.0)
+    assert bars.angle() == pytest.approx(before, abs=0.005)
+
+
 def test_time_that_was_slept_through_is_skipped(bars: Bars) -> None:
     bars.world.advance(100.0)
     assert bars.world.data.time == pytest.approx(0.1, abs=0.003)
