@@ -152,7 +152,8 @@ class Judge:
         if lost.size:
             names = ", ".join(self._names[at] for at in lost)
             everybody = lost.size == self._spec.action_dim
-            what = "no servo answers" if everybody else f"{names} does not answer"
+            does = "does" if lost.size == 1 else "do"
+            what = "no servo answers" if everybody else f"{names} {does} not answer"
             step = "check power and bus cable" if everybody else "check the cable before it"
             yield make_fault(
                 "silent",
@@ -167,8 +168,8 @@ class Judge:
                 reaction: Reaction = "relax" if _RELAXING_ALARMS & set(alarms) else "hold"
                 yield Fault(
                     "alarm",
-                    f"{joint}: its servo reports {', '.join(alarms)}; take the load off and let it "
-                    "cool, then reset_fault(); if it stays, switch its power off and on",
+                    f"{joint}: its servo reports {', '.join(alarms)}; {_mend(alarms)}, then "
+                    "reset_fault(); if it stays, switch its power off and on",
                     now, joint, reaction=reaction,
                 )  # fmt: skip
 
@@ -249,3 +250,10 @@ class Judge:
         joint = self._names[at]
         sentence = f"{joint} {what}, then reset_fault()"
         return make_fault(kind, sentence, now, joint, float(value), float(limit))
+
+
+def _mend(alarms: tuple[str, ...]) -> str:
+    """What to do about a servo's alarms."""
+    if set(alarms) <= {"voltage"}:
+        return "check the power supply and its plug"
+    return "take the load off and let it cool"
