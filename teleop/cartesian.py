@@ -147,23 +147,19 @@ class Cartesian:
         return turn
 
     def _open(self, motion: Motion, dt: float) -> None:
-        fastest = min(self._spec.joints[-1].max_velocity, MAX_OPENING_RATE)
+        most = min(self._spec.joints[-1].max_velocity, MAX_OPENING_RATE) * dt
+        wanted = motion.opening_rate * dt
         if motion.opening is not None:
-            now = float(self._reach.joints[-1])
-            self._reach.open(float(np.clip(motion.opening - now, -fastest * dt, fastest * dt)))
-        self._reach.open(float(np.clip(motion.opening_rate, -fastest, fastest)) * dt)
+            wanted += motion.opening - float(self._reach.joints[-1])
+        self._reach.open(float(np.clip(wanted, -most, most)))
 
 
 def _behind(owed: Vector, refused: Vector) -> Vector:
     """Returns what of the way still owed to a hand is forgotten: (3,) [m].
 
-    All that was refused, what is owed in that direction, and what is beyond `MAX_LAG`: a hand that
-    pushed into a limit and turns back need not undo its push first.
+    All that was refused, what is owed along the same axes, and what is beyond `MAX_LAG`: a hand
+    that pushed into a limit and turns back need not undo its push first.
     """
-    forgotten = refused.copy()
-    far = float(np.linalg.norm(refused))
-    if far > 0:
-        direction = refused / far
-        forgotten += max(0.0, float(owed @ direction)) * direction
-        owed = owed - max(0.0, float(owed @ direction)) * direction
-    return forgotten + owed - limited(owed, MAX_LAG)
+    is_in_vain = refused * owed > 0
+    left = np.where(is_in_vain, 0.0, owed)
+    return refused + owed - limited(left, MAX_LAG)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +18,12 @@ SITE = "tcp"
 _ORIENTATION_COST = 0.02
 """Metres that weigh as much as a radian: where pitch and place cannot both be had, by half a
 radian, the place is missed by about a millimetre."""
+_DAMPING = 3e-4
+"""m^2/rad^2: with 1e-5 a stretched arm hardly came back, with 1e-3 the wrist lagged."""
 _LEAD = 0.003
 """m that the target may be ahead of what the joints reach: turned round, the arm moves at once."""
 _TURN_LEAD = 0.15  # rad, likewise
+_HALVINGS = 5
 _NO_AZIMUTH = 0.03  # m from the axis of the first joint: nearer, no direction is outward
 
 
@@ -75,7 +79,7 @@ class Reach:
             raise TeleopError(f"{model.spec.name} has no gripper as its last joint")
         self._spec, self._workspace = model.spec, workspace
         self._kinematics = Kinematics(
-            model.mjcf, SITE, orientation_cost=_ORIENTATION_COST, damping=1e-5
+            model.mjcf, SITE, orientation_cost=_ORIENTATION_COST, damping=_DAMPING
         )
         self._num_angles = model.spec.action_dim - 1
         self._axis = self._kinematics.anchor(model.spec.joint_names[0])[:2]  # of the first joint
@@ -99,27 +103,30 @@ class Reach:
     def move(self, step: Vector, turn: Vector, dt: float) -> Vector:
         """Moves the target by `step` (3,) [m] and turns it by `turn` (pitch, roll) [rad].
 
+        Where the joints do not follow, the target goes a part of the way, or along some axes only:
+        pushed against what is out of reach it slides, and never drifts where nobody pushed.
+
         Returns:
             The part (3,) [m] of the step that was refused.
         """
-        before = self.target
-        wanted = before + step
-        candidate = self._workspace.keep(wanted, before)
+        before, wanted = self.target, self.target + step
+        self._shape = self._turned(turn)
+        # When none of the parts can be done, the joints go on towards where the target stays.
+        if not any(self._try(before + part, dt) for part in _parts(step)):
+            self._try(before, dt, is_forced=True)
+        return wanted - self.target
+
+    def _try(self, candidate: Vector, dt: float, *, is_forced: bool = False) -> bool:
+        """Sends the hand to `candidate` (3,), unless the joints do not get near; says whether."""
+        candidate = self._workspace.keep(candidate, self.target)
         azimuth = self._azimuth_of(candidate, self._azimuth)
-        shape = self._turned(turn)
-        joints = self._towards(candidate, _about_z(azimuth) @ shape, dt)
+        joints = self._towards(candidate, _about_z(azimuth) @ self._shape, dt)
         reached, rotation = self._forward(joints)
-        lead = candidate - reached
-        far = float(np.linalg.norm(lead))
-        if far > _LEAD:
-            candidate = reached + lead * (_LEAD / far)
-            # A hand that swings aside draws the target no quicker than was asked for.
-            candidate = before + limited(candidate - before, float(np.linalg.norm(step)))
-            candidate = self._workspace.keep(candidate, before)
-        self.joints, self.target = joints, candidate
-        self._shape, self._azimuth = shape, self._azimuth_of(candidate, self._azimuth)
-        self._rotation = rotation
-        return wanted - candidate
+        is_near = float(np.linalg.norm(candidate - reached)) <= _LEAD
+        if is_near or is_forced:
+            self.joints, self._rotation = joints, rotation
+            self.target, self._azimuth = candidate, azimuth
+        return is_near
 
     def open(self, step: float) -> None:
         """Moves the gripper's target by `step` openings."""
@@ -141,12 +148,26 @@ class Reach:
             position, rotation, start, num_iterations=5, tolerance_m=1e-5
         )
         change = (found - start)[: self._num_angles]
-        slowest = float((np.abs(change) / (self._fastest * dt)).max()) if dt > 0 else np.inf
+        if dt <= 0 or not change.any():
+            return self.joints.copy()
         # All joints by the same share, so that the hand keeps to its line.
-        joints = self.joints.copy()
-        joints[: self._num_angles] += change / max(slowest, 1.0)
-        within: Vector = np.clip(joints, self._low, self._high)
-        return within
+        change /= max(1.0, float((np.abs(change) / (self._fastest * dt)).max()))
+        best = self._miss(self.joints, position, rotation)
+        for _ in range(_HALVINGS):
+            joints = self.joints.copy()
+            joints[: self._num_angles] += change
+            np.clip(joints, self._low, self._high, out=joints)
+            if self._miss(joints, position, rotation) < best:
+                return joints
+            # A stretched arm overshoots: Newton's step is too long where the Jacobian is singular.
+            change /= 2
+        return self.joints.copy()
+
+    def _miss(self, joints: Vector, position: Vector, rotation: Vector) -> float:
+        """What the inverse kinematics minimise: squared metres, turns weighed as it does."""
+        reached, turned = self._forward(joints)
+        away = float(np.sum((reached - position) ** 2))
+        return away + (_ORIENTATION_COST * _angle(turned, rotation)) ** 2
 
     def _turned(self, turn: Vector) -> Vector:
         """Returns the shape turned, unless the gripper does not follow that way any more."""
@@ -178,6 +199,14 @@ def limited(vector: Vector, length: float) -> Vector:
     norm = float(np.linalg.norm(vector))
     shortened: Vector = vector * min(1.0, length / norm) if norm > 0 else vector
     return shortened
+
+
+def _parts(step: Vector) -> Iterator[Vector]:
+    """Yields what may be done of a step (3,), the most wanted first."""
+    yield from (step, step / 2, step / 4)
+    if np.count_nonzero(step) > 1:
+        for axis in np.argsort(-np.abs(step)):
+            yield np.where(np.arange(3) == axis, step, 0.0)
 
 
 def _angle(first: Vector, second: Vector) -> float:
