@@ -1,0 +1,1 @@
+"""The panel: the page a person teaches by, and the server behind it."""
