@@ -42,8 +42,9 @@ def find_chromium() -> str | None:
 class Chromium:
     """A browser with one page: `with Chromium() as page: page.open(address)`."""
 
-    def __init__(self, width: int = 1280, height: int = 800) -> None:
+    def __init__(self, width: int = 1280, height: int = 800, flags: tuple[str, ...] = ()) -> None:
         self._size = (width, height)
+        self._flags = flags  # beside the usual ones
         self.requests: list[str] = []  # addresses of all requests since the start
         self.problems: list[str] = []  # what the page complained about on its console
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
@@ -53,7 +54,13 @@ class Chromium:
         """Starts the browser and waits until it listens."""
         self._profile = tempfile.mkdtemp(prefix="chromium-")
         self._process = subprocess.Popen(
-            [str(find_chromium()), *_FLAGS, f"--user-data-dir={self._profile}", "about:blank"],
+            [
+                str(find_chromium()),
+                *_FLAGS,
+                *self._flags,
+                f"--user-data-dir={self._profile}",
+                "about:blank",
+            ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
