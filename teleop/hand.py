@@ -1,0 +1,268 @@
+"""The hand before a camera as a device: where it moves, the gripper moves; a pinch closes it."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from demoloop.teleop.errors import TeleopError
+from demoloop.teleop.gestures import MIN_PALM, Gesture, Gestures, Name
+from demoloop.teleop.hand_pose import HandPose, measure
+from demoloop.teleop.hand_state import HandState, Vector, palm_share
+from demoloop.teleop.motion import Motion
+from demoloop.teleop.one_euro import OneEuro
+from demoloop.teleop.person import Person
+
+View: TypeAlias = Literal["opposite", "behind", "above"]
+
+# Columns: where the camera's x (right), y (down) and z (away) go in the arm's base frame.
+_BASE_FROM_CAMERA: dict[View, Vector] = {
+    # The person looks at the arm as its front camera does, and at the webcam: as in a mirror.
+    "opposite": np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]]),
+    # The person stands behind the arm and looks where it looks, into the webcam.
+    "behind": np.array([[0.0, 0, -1], [1, 0, 0], [0, -1, 0]]),
+    # The camera looks down on the hand; the top of its picture is away from the person, who
+    # stands behind the arm.
+    "above": np.array([[0.0, -1, 0], [-1, 0, 0], [0, 0, -1]]),
+}
+_ROLL_SIGN: dict[View, float] = {"opposite": 1.0, "behind": -1.0, "above": 1.0}
+
+LOST_S = 0.2
+DEPTH_GAIN = 0.3
+"""Of the axis away from the camera, which is seen ten times worse than the other two."""
+DEPTH_DEAD_M = 0.015
+"""The hand goes so far towards or from the camera before the arm does, in each direction."""
+FAST_FINGERS = 0.6
+"""Palm lengths/s of a finger tip: above, what looks like depth is mostly the fingers."""
+FROZEN_S = 0.2  # depth stays frozen for so long after the fingers came to rest
+JUMP_M, JUMP_SPEED = 0.08, 2.0  # m from one picture to the next, m/s: no hand, a mistake
+_STEADY_S = 0.25  # of the depth by which movement across the picture is measured
+_PICK_UP = 0.08  # openings: so near must the pinch come to the gripper to work it again
+_DARK = 40.0  # mean brightness, of 255
+
+
+class HandDevice:
+    """One hand, seen by a tracker. Its clutch is worked by gesture, or by `engage` and `release`.
+
+    Engaging holds on to where the hand is, releasing forgets it; a lost hand releases, and one that
+    comes back moves nothing until it engages again. Jumps of the tracker are left out, so the
+    motion is continuous at any time.
+
+    Attributes:
+        gesture: What is shown, with the share of its hold that is done.
+        state: The newest look of the tracker; None while there is none.
+        raw: Where the hand is, (3,) [m] in the arm's axes, unfiltered and with all its jumps.
+        filtered: What moves the arm: filtered, weighed, without jumps.
+    """
+
+    name = "hand"
+
+    def __init__(
+        self,
+        look: Callable[[], HandState | None],
+        *,
+        person: Person | None = None,
+        view: View = "opposite",
+        has_roll: bool = False,
+    ) -> None:
+        """Stores.
+
+        Args:
+            look: Returns the newest state, quickly: `lambda: tracker.newest`.
+            person: From the practice; None for the usual hand.
+            view: How person, camera and arm stand to each other.
+            has_roll: Whether turning the hand in the picture turns the gripper.
+
+        Raises:
+            TeleopError: There is no such view.
+        """
+        if view not in _BASE_FROM_CAMERA:
+            raise TeleopError(f"no view {view!r}; the views are: {', '.join(_BASE_FROM_CAMERA)}")
+        self.person = person or Person()
+        self._look, self._has_roll = look, has_roll
+        self._view: View = view
+        self._gestures = Gestures()
+        self._commands: deque[Name] = deque(maxlen=16)
+        self._asked: deque[Literal["engage", "release"]] = deque(maxlen=16)
+        self._lock = threading.Lock()
+        self._place = OneEuro(2.5, 15.0)  # (2,) m across the picture
+        self._depth = OneEuro(1.5, 3.0)  # (1,) m along it
+        self._fingers = OneEuro(2.0, 2.0)  # (6,) finger tips, and pinch, in palm lengths
+        self._angle = OneEuro(1.0, 2.0)  # (1,) rad
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets everything, as before an episode: the gripper's opening, too."""
+        self.gesture = Gesture()
+        self.state: HandState | None = None
+        self.raw: Vector | None = None
+        self.filtered: Vector | None = None
+        self._is_engaged = False
+        self._opening: float | None = None  # as last said
+        self._has_picked_up = True
+        self._lose()
+
+    @property
+    def is_engaged(self) -> bool:
+        """Whether the arm follows."""
+        return self._is_engaged
+
+    def engage(self) -> None:
+        """Lets the arm follow, from the next look on, if there is a hand; any thread."""
+        self._asked.append("engage")
+
+    def release(self) -> None:
+        """Lets the arm stay; any thread."""
+        self._asked.append("release")
+
+    def commands(self) -> list[Name]:
+        """Returns the gestures held long enough since last asked, the clutch's among them."""
+        with self._lock:
+            heard = list(self._commands)
+            self._commands.clear()
+        return heard
+
+    @property
+    def hint(self) -> str:
+        """What would help, in a sentence; empty when nothing is wrong."""
+        state = self.state
+        if state is None:
+            return "no picture of the hand yet"
+        if not state.has_hand:
+            if state.brightness < _DARK:
+                return "too dark to see a hand; switch a light on"
+            return "no hand in the picture; hold it up to the camera"
+        if palm_share(state) < MIN_PALM:
+            return "the hand is far away; bring it nearer to the camera"
+        return ""
+
+    def watch(self, time: float) -> None:
+        """Looks, between episodes as well; `time` [s] as for `read`."""
+        wishes = [self._asked.popleft() for _ in range(len(self._asked))]
+        if "release" in wishes:
+            self._is_engaged = False
+        state = self._look()
+        if state is not None and (self.state is None or state.number != self.state.number):
+            self.state = state
+            if state.has_hand:
+                self._take_in(state, time)
+        if time - self._seen_at > LOST_S:
+            self._lose()
+        command = self._gestures.watch(self._present(), time, is_engaged=self._is_engaged)
+        self.gesture = self._gestures.now
+        if command is not None:
+            with self._lock:
+                self._commands.append(command)
+        if command == "open_palm":
+            self._engage()
+        elif command == "fist":
+            self._is_engaged = False
+        if wishes and wishes[-1] == "engage":
+            self._engage()
+
+    def read(self, time: float) -> Motion:
+        """Returns what the hand says at `time` [s]; released where it is lost."""
+        self.watch(time)
+        if not self._is_engaged or self.filtered is None:
+            return Motion(status=self.hint)
+        roll = _ROLL_SIGN[self._view] * self._roll if self._has_roll else None
+        return Motion(
+            is_engaged=True,
+            position=self.filtered.copy(),
+            roll=roll,
+            opening=self._opening,
+            status=self.hint,
+        )
+
+    def _present(self) -> HandState | None:
+        """The hand, unless the last one seen is too old to be one."""
+        return self.state if np.isfinite(self._seen_at) else None
+
+    def _lose(self) -> None:
+        """Lets go of a hand that is no longer seen; what comes next counts from itself."""
+        self._is_engaged = False
+        self._seen_at = float("-inf")  # s, of the loop, when a hand was last seen
+        self._pose: HandPose | None = None
+        self._pose_time = 0.0
+        self._across, self._depth_moved = np.zeros(2), np.zeros(1)  # m, camera axes, no jumps
+        self._smooth_depth = 0.0  # m, of what was moved, filtered
+        self._held_depth = 0.0  # m, behind which the hand may move without effect
+        self._fast_at = float("-inf")
+        self._roll = 0.0
+        self.filtered = None
+        for smooth in (self._place, self._depth, self._fingers, self._angle):
+            smooth.reset()
+
+    def _engage(self) -> None:
+        if not self._is_engaged and np.isfinite(self._seen_at):
+            self._is_engaged = True
+            # A hand opened to engage must not open a gripper that holds something.
+            self._has_picked_up = self._opening is None
+
+    def _take_in(self, state: HandState, time: float) -> None:
+        """Follows the hand to where a new picture shows it."""
+        pose = measure(state, self.person)
+        before, self._pose = self._pose, pose
+        dt = state.time - self._pose_time
+        self._pose_time, self._seen_at = state.time, time
+        across = pose.offset * pose.depth
+        base_from_camera = _BASE_FROM_CAMERA[self._view]
+        self.raw = base_from_camera @ np.array([across[0], across[1], pose.depth])
+        fingers = self._fingers(np.append(pose.reach, pose.pinch), state.time)
+        if before is None or dt <= 0:
+            self._last_fingers = fingers
+            self._steady_depth = pose.depth
+        else:
+            self._watch_fingers(fingers, state.time, dt)
+            self._move(before, pose, dt)
+        depth = float(self._depth(self._depth_moved, state.time)[0])
+        if before is not None:
+            # What comes nearer leaves the middle of the picture without having moved aside.
+            self._across += (pose.offset + before.offset) / 2 * (depth - self._smooth_depth)
+        self._smooth_depth = depth
+        place = self._place(self._across, state.time)
+        # Play, as between gear wheels: no step where it ends.
+        self._held_depth = float(
+            np.clip(self._held_depth, depth - DEPTH_DEAD_M, depth + DEPTH_DEAD_M)
+        )
+        moved = np.array([place[0], place[1], DEPTH_GAIN * self._held_depth])
+        self.filtered = base_from_camera @ moved
+        self._roll = float(self._angle(np.array([self._unwrapped(pose.roll)]), state.time)[0])
+        self._grip(float(fingers[5]))
+
+    def _move(self, before: HandPose, pose: HandPose, dt: float) -> None:
+        """Adds up how the hand moved, where it can be believed."""
+        across = (pose.offset - before.offset) * self._steady_depth
+        away = pose.depth - before.depth
+        farthest = min(JUMP_M, JUMP_SPEED * max(dt, 1 / 60))
+        if float(np.hypot(np.linalg.norm(across), away)) > farthest:
+            return
+        self._across = self._across + across
+        if self._pose_time - self._fast_at > FROZEN_S:
+            self._depth_moved = self._depth_moved + away
+        # Only its trend: else moving fingers, which look like depth, would move the arm sideways.
+        self._steady_depth += min(1.0, dt / _STEADY_S) * (pose.depth - self._steady_depth)
+
+    def _watch_fingers(self, fingers: Vector, time: float, dt: float) -> None:
+        fastest = float(np.abs(fingers - self._last_fingers).max()) / dt
+        self._last_fingers = fingers
+        if fastest > FAST_FINGERS:
+            self._fast_at = time
+
+    def _grip(self, pinch: float) -> None:
+        """Works the gripper, once the pinch has met it; a fist is no pinch."""
+        if not self._is_engaged or self.gesture.name == "fist":
+            return
+        wanted = self.person.opening(pinch)
+        if self._opening is not None and not self._has_picked_up:
+            self._has_picked_up = abs(wanted - self._opening) < _PICK_UP
+        if self._has_picked_up:
+            self._opening = wanted
+
+    def _unwrapped(self, roll: float) -> float:
+        """Returns the angle next to the last one, so that a full turn does not end in a leap."""
+        return self._roll + float((roll - self._roll + np.pi) % (2 * np.pi) - np.pi)
