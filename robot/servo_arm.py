@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ from demoloop.robot.bus.states import STATUS_EVERY_S, ServoState, StateReader
 from demoloop.robot.errors import Disconnected, RobotError
 from demoloop.robot.interface import Action, Observation
 from demoloop.robot.servo_checks import check_servos, check_states, servo_ids
-from demoloop.robot.spec import RobotSpec
+from demoloop.robot.spec import JointSpec, RobotSpec
 
 READ_S = 0.008
 """In which all servos are read: of 10 ms at 100 Hz. Six STS3215 at 1 Mbaud need 1.5."""
@@ -61,6 +62,7 @@ class ServoArm:
         cameras: Sight | None = None,
         *,
         read_s: float = READ_S,
+        max_velocity: float = inf,
     ) -> None:
         """Only stores.
 
@@ -70,13 +72,15 @@ class ServoArm:
             bus: Where they are; `connect` opens it.
             cameras: None for an arm that sees nothing, as a leader does.
             read_s: How long reading all of them may take [s].
+            max_velocity: Of each joint in rad/s, where the spec's is not lower: the servos keep to
+                it by themselves, whatever they are sent.
         """
         self._spec = spec
         self._servos = servos
         self._scales = [joint.scale for joint in servos.joints]
         self._bus = bus
         self._cameras = cameras
-        self._read_s = read_s
+        self._read_s, self._max_velocity = read_s, max_velocity
         self._models = {
             servo_id: MODELS[joint.model]
             for joint in servos.joints
@@ -184,7 +188,7 @@ class ServoArm:
         )
 
     def enable_torque(self) -> None:
-        """Switches all motors on where they are, no quicker than the spec says.
+        """Switches all motors on where they are, no quicker than the spec and `max_velocity` say.
 
         Raises:
             RobotError: A servo did not confirm a step; all are off again.
@@ -194,7 +198,7 @@ class ServoArm:
         per_count = {i: model.table["goal_velocity"].per_count for i, model in self._models.items()}
         speeds = {
             joint.id: max(
-                1, round(limits.max_velocity * abs(scale.ticks_per_unit) / per_count[joint.id])
+                1, round(self._fastest(limits) * abs(scale.ticks_per_unit) / per_count[joint.id])
             )
             for limits, joint, scale in joints
         }
@@ -228,6 +232,12 @@ class ServoArm:
             self.disable_torque()
         self._is_connected = False
         self._bus.close()
+
+    def _fastest(self, joint: JointSpec) -> float:
+        """What the servo of a joint may do at most, in the joint's unit per second."""
+        if joint.unit != "rad":
+            return joint.max_velocity
+        return min(joint.max_velocity, self._max_velocity)
 
     def _check_connected(self) -> None:
         if not self._is_connected:

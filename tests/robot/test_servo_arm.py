@@ -33,7 +33,7 @@ RAD_PER_TICK = 2 * np.pi / 4096
 KINDS = pytest.mark.parametrize("name", ["so101", "koch", "viperx_300s"])
 
 
-def emulated(name: str = "so101") -> tuple[MemoryLink, ServoArm]:
+def emulated(name: str = "so101", *, max_velocity: float = np.inf) -> tuple[MemoryLink, ServoArm]:
     """An arm at its home, torque off, not connected."""
     model = ARMS[name]
     chain = FeetechChain([]) if model.servos.bus == "feetech" else DynamixelChain([])
@@ -51,7 +51,9 @@ def emulated(name: str = "so101") -> tuple[MemoryLink, ServoArm]:
             chain.servos.append(servo)  # type: ignore[arg-type]
     link = MemoryLink(chain)
     spec = replace(model.spec, cameras=())
-    return link, ServoArm(spec, model.servos, bus_over(model.servos, link), read_s=0.02)
+    return link, ServoArm(
+        spec, model.servos, bus_over(model.servos, link), read_s=0.02, max_velocity=max_velocity
+    )
 
 
 def connected(name: str = "so101") -> tuple[MemoryLink, ServoArm]:
@@ -125,6 +127,19 @@ def test_velocity_has_the_sign_and_size_of_the_motion(name: str) -> None:
     moved = (arm.observe().proprioception[:dim] - at[:dim]) / 0.02
     assert (at[dim:] > 0).all()
     np.testing.assert_allclose(at[dim:], moved, atol=0.25)
+
+
+@KINDS
+def test_a_servo_keeps_to_the_greatest_velocity_by_itself(name: str) -> None:
+    link, arm = emulated(name, max_velocity=1.0)
+    arm.connect()
+    arm.enable_torque()
+    arm.act(home(name) + np.array([1.0, *[0] * (arm.spec.action_dim - 1)], np.float32))
+    speeds = []
+    for _ in range(50):
+        speeds.append(float(arm.observe().proprioception[arm.spec.action_dim]))
+        link.pass_time(0.01)
+    assert 0.9 < max(speeds) < 1.1
 
 
 @KINDS

@@ -23,7 +23,7 @@ from demoloop.robot.calibration import (
 )
 from demoloop.robot.calibration.servos import Servos
 from demoloop.robot.cameras import Cameras, OpenCapture, open_capture, parse_cameras
-from demoloop.robot.safety import Body, Event, Supervised
+from demoloop.robot.safety import Body, Event, Limits, Supervised
 from demoloop.robot.safety.let_go import watchdog_of
 from demoloop.robot.servo_arm import ServoArm
 
@@ -143,10 +143,11 @@ def open_real(
         if arm.spec.cameras or cameras:
             setups = parse_cameras(cameras) if cameras else ()
             eyes = opened.enter_context(Cameras(arm.spec, setups, opens=opens))
-        bus = serial_bus(servos, port)
+        bus, limits = serial_bus(servos, port), Limits()
         robot = Supervised(
-            ServoArm(arm.spec, servos, bus, eyes),
-            body=Body(arm.mjcf, arm.spec),
+            ServoArm(arm.spec, servos, bus, eyes, max_velocity=limits.max_velocity),
+            limits=limits,
+            body=Body(arm.mjcf, arm.spec, limits),
             home=np.array(arm.home, np.float32),
             watchdog=watchdog_of(servos, port),
             on_event=_say,
