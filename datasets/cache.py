@@ -27,6 +27,7 @@ from demoloop.datasets.cache_store import CacheStore, Segment
 from demoloop.datasets.errors import DatasetError
 from demoloop.datasets.lerobot_files import EpisodeInfo
 from demoloop.datasets.lerobot_read import Dataset
+from demoloop.datasets.lerobot_rows import Lowdim
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class TrainingCache:
     episode_starts: NDArray[np.int64]  # (E + 1,): episode e is steps starts[e] .. starts[e+1] - 1
     success: NDArray[np.int8]  # (E,): 1 yes, 0 no, -1 nobody judged
     weights: NDArray[np.float64]  # (E,): how often a step is drawn, against those of the others
+    goals: NDArray[np.float32] | None = None  # (N, num_marks, 2) where people point
 
     @property
     def num_episodes(self) -> int:
@@ -105,7 +107,13 @@ def open_numbers(dataset: Dataset) -> TrainingCache:
         episode_starts=_starts(lengths),
         success=_success(dataset),
         weights=_weights(dataset),
+        goals=None if dataset.marks is None else np.concatenate([_goal(part) for part in parts]),
     )
+
+
+def _goal(part: Lowdim) -> NDArray[np.float32]:
+    assert part.goal is not None, "read with marks"
+    return part.goal
 
 
 def layout_of(dataset: Dataset, image_size: tuple[int, int]) -> Layout:
@@ -115,6 +123,7 @@ def layout_of(dataset: Dataset, image_size: tuple[int, int]) -> Layout:
         image_size=image_size,
         proprioception_dim=len(dataset.proprioception_names),
         action_dim=dataset.spec.action_dim,
+        num_marks=0 if dataset.marks is None else len(dataset.marks.names),
     )
 
 
@@ -179,6 +188,11 @@ def map_view(dataset: Dataset, layout: Layout, store: CacheStore) -> TrainingCac
         episode_starts=starts,
         success=_success(dataset),
         weights=_weights(dataset),
+        goals=(
+            mapped(layout.goal_file, np.float32, layout.num_marks, 2)[rows]
+            if layout.num_marks
+            else None
+        ),
     )
 
 

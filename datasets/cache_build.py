@@ -41,6 +41,7 @@ class Layout:
     image_size: tuple[int, int]  # height, width [px]
     proprioception_dim: int
     action_dim: int
+    num_marks: int = 0
 
     @property
     def proprioception_file(self) -> str:
@@ -52,6 +53,11 @@ class Layout:
         """Name of the file of actions."""
         return f"action_{self.action_dim}.f32"
 
+    @property
+    def goal_file(self) -> str:
+        """Name of the file of what was pointed at; there is none where nobody points."""
+        return f"goal_{self.num_marks}.f32"
+
     @staticmethod
     def image_file(camera: str) -> str:
         """Name of the file of a camera's pictures."""
@@ -60,7 +66,9 @@ class Layout:
     def row_bytes(self) -> dict[str, int]:
         """Returns the bytes of a row of each file."""
         height, width = self.image_size
+        goal = {self.goal_file: 8 * self.num_marks} if self.num_marks else {}
         return {
+            **goal,
             self.proprioception_file: 4 * self.proprioception_dim,
             self.action_file: 4 * self.action_dim,
             **{self.image_file(camera): 3 * height * width for camera in self.cameras},
@@ -110,10 +118,14 @@ def write_episode(dataset: Dataset, layout: Layout, store: CacheStore, missing: 
 def write_numbers(dataset: Dataset, layout: Layout, store: CacheStore, missing: Missing) -> int:
     """Writes what is no picture; returns 0, the number of frames decoded."""
     lowdim = dataset.lowdim(missing.episode)
-    for name, values, width in (
+    columns = [
         (layout.proprioception_file, lowdim.proprioception, layout.proprioception_dim),
         (layout.action_file, lowdim.actions, layout.action_dim),
-    ):
+    ]
+    if lowdim.goal is not None:
+        flat = lowdim.goal.reshape(len(lowdim.goal), -1)
+        columns.append((layout.goal_file, flat, 2 * layout.num_marks))
+    for name, values, width in columns:
         if values.shape != (missing.segment.length, width):
             index = dataset.episodes[missing.episode].index
             raise DatasetError(

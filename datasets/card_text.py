@@ -21,6 +21,8 @@ def card_text(dataset: Dataset, repo_id: str) -> str:
         for joint in spec.joints
     )
     cameras = ", ".join(f"{camera.name} {camera.height}x{camera.width}" for camera in spec.cameras)
+    marks = dataset.marks
+    told = "nothing" if marks is None else f"{', '.join(marks.names)} in {marks.camera}"
     lines = [
         "---",
         "tags:",
@@ -43,6 +45,7 @@ def card_text(dataset: Dataset, repo_id: str) -> str:
         f"| robot | {_cell(spec.name)} |",
         f"| joints | {_cell(joints)} |",
         f"| cameras (height x width) | {_cell(cameras or 'none')} |",
+        f"| pointed at | {_cell(told)} |",
         f"| control rate | {dataset.fps} Hz |",
         f"| episodes | {len(episodes)} |",
         f"| duration | {dataset.num_frames / dataset.fps:.1f} s, {dataset.num_frames} steps |",

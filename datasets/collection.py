@@ -156,6 +156,7 @@ def _check_same_robot(one: Contents, other: Contents) -> None:
         ("", {"robot": one.spec.name}, {"robot": other.spec.name}),
         ("", {"rate": f"{one.fps} Hz"}, {"rate": f"{other.fps} Hz"}),
         ("", _order(one), _order(other)),
+        ("", {"what is pointed at": _pointed_at(one)}, {"what is pointed at": _pointed_at(other)}),
     ]
     for what, ours, theirs in pairs:
         for name in dict.fromkeys([*ours, *theirs]):
@@ -180,6 +181,11 @@ def _joints(contents: Contents) -> dict[str, str]:
 
 def _cameras(spec: RobotSpec) -> dict[str, str]:
     return {camera.name: f"{camera.height}x{camera.width}" for camera in spec.cameras}
+
+
+def _pointed_at(contents: Contents) -> str:
+    marks = contents.marks
+    return "nothing" if marks is None else f"{', '.join(marks.names)} ({marks.camera})"
 
 
 def _order(contents: Contents) -> dict[str, str]:

@@ -12,7 +12,7 @@ from demoloop.datasets.lerobot_files import EpisodeFiles, find_episodes
 from demoloop.datasets.lerobot_info import Info, feature_names, read_info
 from demoloop.datasets.lerobot_rows import read_actions
 from demoloop.datasets.spec_from_data import proprioception_names, spec_from_data
-from demoloop.robot import RobotSpec
+from demoloop.robot import Marks, RobotSpec
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Contents:
     proprioception_names: tuple[str, ...]
     episodes: Sequence[EpisodeFiles]
     missing: Sequence[str]  # one sentence per episode that cannot be read
+    marks: Marks | None = None  # what was pointed at in each of the episodes
 
 
 def folder_contents(root: Path) -> Contents:
@@ -54,6 +55,7 @@ def folder_contents(root: Path) -> Contents:
         proprioception_names=readings,
         episodes=episodes,
         missing=missing,
+        marks=info.marks,
     )
 
 

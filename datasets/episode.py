@@ -30,6 +30,7 @@ class Episode:
     seed: int | None = None  # of the simulation; None on a real robot
     is_takeover: NDArray[np.bool_] | None = None  # (T,) who decided; None: nobody took over
     events: tuple[tuple[int, str], ...] = ()  # (step, what happened)
+    goal: NDArray[np.float32] | None = None  # (num_marks, 2), see Observation; None: nobody pointed
 
     def __len__(self) -> int:
         """Number of steps."""
@@ -42,6 +43,7 @@ class Episode:
             proprioception=self.proprioception[step],
             images={camera: images[step] for camera, images in self.images.items()},
             image_times={camera: float(times[step]) for camera, times in self.image_times.items()},
+            goal=self.goal,
         )
 
 

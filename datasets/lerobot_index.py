@@ -15,7 +15,7 @@ from demoloop.datasets.errors import DatasetError, one_line
 from demoloop.datasets.journal import JournalEntry
 from demoloop.datasets.lerobot_info import read_info
 from demoloop.datasets.stats import STATISTICS, FeatureStats, to_lerobot
-from demoloop.robot import RobotSpec
+from demoloop.robot import Marks, RobotSpec
 
 ROWS_PER_FILE = 100
 """Episodes per index file. The last file is replaced at each commit, so a commit costs at most
@@ -25,8 +25,8 @@ so many rows; one file per episode would cost 57 kB each for its column names al
 class EpisodeIndex:
     """All of `meta/`, made from the journal. Each file is replaced atomically, info.json last."""
 
-    def __init__(self, root: Path, spec: RobotSpec) -> None:
-        self._root, self._spec = root, spec
+    def __init__(self, root: Path, spec: RobotSpec, marks: Marks | None = None) -> None:
+        self._root, self._spec, self._marks = root, spec, marks
         self.num_episodes = 0
         self.num_frames = 0
         self._tasks: list[str] = []
@@ -58,6 +58,8 @@ class EpisodeIndex:
 
     def _take_in(self, entry: JournalEntry) -> None:
         features = {layout.STATE, layout.ACTION}
+        if self._marks is not None:
+            features.add(layout.GOAL)
         features |= {layout.IMAGES + camera for camera in self._spec.camera_names}
         if entry.stats.keys() != features:
             raise DatasetError(f"episode {entry.index} has statistics of other features")
@@ -107,7 +109,8 @@ class EpisodeIndex:
         )
         if self._stats:
             replace_file(self._root / layout.STATS, lambda path: _write_text(path, text))
-        info = layout.info_json(self._spec, self.num_episodes, self.num_frames, len(self._tasks))
+        counts = (self.num_episodes, self.num_frames, len(self._tasks))
+        info = layout.info_json(self._spec, *counts, self._marks)
         replace_file(self._root / layout.INFO, lambda path: _write_text(path, info))
 
     def _row(self, entry: JournalEntry, first_frame: int | None = None) -> pa.Table:

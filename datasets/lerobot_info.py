@@ -14,11 +14,12 @@ from demoloop.datasets.lerobot_layout import (
     ACTION,
     DATA_PATH,
     FILES_PER_CHUNK,
+    GOAL,
     INFO,
     SCHEMA,
     STATE,
 )
-from demoloop.robot import RobotError, RobotSpec
+from demoloop.robot import Marks, RobotError, RobotSpec
 
 # Not all that str.format knows: it would also fill any width, and so the memory.
 _PLACE = re.compile(r"\{\w+(:0?\dd?)?\}")
@@ -48,6 +49,7 @@ class Info:
     robot_type: str
     features: Mapping[str, Feature]
     spec: RobotSpec | None  # only a dataset of ours carries it
+    marks: Marks | None = None  # what was pointed at in each episode; likewise
 
     @property
     def camera_keys(self) -> tuple[str, ...]:
@@ -112,13 +114,14 @@ def _parse_info(value: dict[str, object]) -> Info:
     if bad := [name for name in features if not name.isprintable() or len(name) > MAX_NAME]:
         raise ValueError(f"{bad[0][:MAX_NAME]!r} cannot be the name of a feature")
     ours = value.get("demoloop")
-    spec = None
+    spec, marks = None, None
     if isinstance(ours, dict):
         if ours.get("schema") != SCHEMA:
             raise ValueError(
                 f"its demoloop schema is {ours.get('schema')}, this version reads {SCHEMA}"
             )
         spec = RobotSpec.from_json(ours["spec"])
+        marks = _parse_marks(ours.get("marks"), features)
     return Info(
         version=str(value["codebase_version"]),
         fps=round(fps),
@@ -129,7 +132,19 @@ def _parse_info(value: dict[str, object]) -> Info:
         robot_type=str(value.get("robot_type") or "unknown"),
         features={str(name): _parse_feature(feature) for name, feature in features.items()},
         spec=spec,
+        marks=marks,
     )
+
+
+def _parse_marks(value: object, features: Mapping[str, object]) -> Marks | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict) or not isinstance(value.get("names"), list):
+        raise ValueError("its marks are no object with names and a camera")
+    marks = Marks(tuple(str(name) for name in value["names"]), str(value["camera"]))
+    if GOAL not in features:
+        raise ValueError(f"it names marks, and there is no feature {GOAL!r}")
+    return marks
 
 
 def _parse_feature(value: Mapping[str, object]) -> Feature:

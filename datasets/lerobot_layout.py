@@ -6,10 +6,11 @@ One data file, and one video per camera, for each episode.
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-from demoloop.robot import RobotSpec
+from demoloop.robot import Marks, RobotSpec
 from demoloop.robot.video import PixelFormat
 
 SCHEMA = 1
@@ -17,6 +18,7 @@ SCHEMA = 1
 
 STATE, ACTION = "observation.state", "action"
 IMAGES = "observation.images."
+GOAL = "observation.goal"  # what a person points at, the same in each row of an episode
 # Names without "observation" or "image": LeRobot would feed or normalise them as such.
 TIME, CAMERA_TIME = "demoloop.time", "demoloop.camera_time."
 TAKEOVER, EVENT = "demoloop.takeover", "demoloop.event"
@@ -89,7 +91,9 @@ def video_file(root: Path, camera: str, episode: int) -> Path:
     return root / VIDEO_PATH.format(video_key=IMAGES + camera, chunk_index=chunk, file_index=file)
 
 
-def info_json(spec: RobotSpec, episodes: int, frames: int, tasks: int) -> str:
+def info_json(
+    spec: RobotSpec, episodes: int, frames: int, tasks: int, marks: Marks | None = None
+) -> str:
     """Returns our info.json, keys in LeRobot's order, ours last."""
 
     def numbers(names: tuple[str, ...], dtype: str = "float32") -> dict[str, object]:
@@ -103,6 +107,8 @@ def info_json(spec: RobotSpec, episodes: int, frames: int, tasks: int) -> str:
         STATE: numbers(spec.proprioception_names),
         ACTION: numbers(spec.joint_names),
     }
+    if marks is not None:
+        features[GOAL] = numbers(marks.coordinates)
     for camera in spec.cameras:
         pixels, crf = video_format(camera.height, camera.width)
         features[IMAGES + camera.name] = {
@@ -126,6 +132,9 @@ def info_json(spec: RobotSpec, episodes: int, frames: int, tasks: int) -> str:
     features |= {CAMERA_TIME + name: scalar("float64") for name in spec.camera_names}
     features |= {TAKEOVER: scalar("bool"), EVENT: scalar("string")}
     features |= {name: scalar(dtype) for name, dtype in DEFAULT_FEATURES.items()}
+    ours: dict[str, object] = {"schema": SCHEMA, "spec": spec.to_json()}
+    if marks is not None:
+        ours["marks"] = asdict(marks)
     info = {
         "codebase_version": "v3.0",
         "fps": fps,
@@ -140,6 +149,6 @@ def info_json(spec: RobotSpec, episodes: int, frames: int, tasks: int) -> str:
         "video_path": VIDEO_PATH if spec.cameras else None,
         "robot_type": spec.name,
         "splits": {"train": f"0:{episodes}"},
-        "demoloop": {"schema": SCHEMA, "spec": spec.to_json()},
+        "demoloop": ours,
     }
     return json.dumps(info, indent=4, ensure_ascii=False)

@@ -38,6 +38,7 @@ class Dataset:
         self.fps = contents.fps
         self.missing = tuple(contents.missing)  # one sentence per episode that cannot be read
         self.proprioception_names = contents.proprioception_names
+        self.marks = contents.marks  # what was pointed at in each episode; None: nobody pointed
         self._files = tuple(contents.episodes)
 
     @property
@@ -58,7 +59,9 @@ class Dataset:
         """
         files = self._files[i]
         try:
-            return read_lowdim(files, len(self.proprioception_names), self.spec.action_dim)
+            num_marks = 0 if self.marks is None else len(self.marks.names)
+            sizes = (len(self.proprioception_names), self.spec.action_dim, num_marks)
+            return read_lowdim(files, *sizes)
         except DatasetError as error:
             raise self._damaged(i, str(error)) from error
 
@@ -134,6 +137,7 @@ class Dataset:
             seed=files.info.seed,
             is_takeover=is_takeover,
             events=words(table, layout.EVENT),
+            goal=None if lowdim.goal is None else lowdim.goal[0],
         )
 
     def view_hash(self) -> str:

@@ -22,6 +22,7 @@ class Lowdim(NamedTuple):
     proprioception: NDArray[np.float32]  # (T, P)
     actions: NDArray[np.float32]  # (T, action_dim)
     time: NDArray[np.float64]  # (T,) s
+    goal: NDArray[np.float32] | None = None  # (T, num_marks, 2), the same at each step
 
 
 def read_rows(files: EpisodeFiles, columns: tuple[str, ...] | None = None) -> pa.Table:
@@ -44,13 +45,15 @@ def read_rows(files: EpisodeFiles, columns: tuple[str, ...] | None = None) -> pa
     return table.slice(info.first, info.length)
 
 
-def read_lowdim(files: EpisodeFiles, num_readings: int, num_actions: int) -> Lowdim:
+def read_lowdim(files: EpisodeFiles, num_readings: int, num_actions: int, num_marks: int) -> Lowdim:
     """Returns the numbers of one episode; raises DatasetError that says which cannot be used."""
     table = read_rows(files)
+    goal = _vectors(table, layout.GOAL, files.data, 2 * num_marks) if num_marks else None
     return Lowdim(
         proprioception=_vectors(table, layout.STATE, files.data, num_readings),
         actions=_vectors(table, layout.ACTION, files.data, num_actions),
         time=scalars(table, layout.TIME, scalars(table, "timestamp")),
+        goal=None if goal is None else goal.reshape(-1, num_marks, 2),
     )
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from demoloop.datasets import lerobot_layout as layout
-from demoloop.datasets.step_log import Steps
+from demoloop.datasets.step_log import Steps, goal_rows
 
 
 def data_table(
@@ -23,6 +23,8 @@ def data_table(
         layout.STATE: _vectors(steps.proprioception),
         layout.ACTION: _vectors(steps.actions),
     }
+    if steps.goal is not None:
+        columns[layout.GOAL] = _vectors(goal_rows(steps))
     columns[layout.TIME] = pa.array(steps.time)
     for camera, times in steps.image_times.items():
         columns[layout.CAMERA_TIME + camera] = pa.array(times)

@@ -31,13 +31,13 @@ from demoloop.datasets.episode import Episode
 from demoloop.datasets.errors import DatasetError
 from demoloop.datasets.journal import JournalEntry, append_entry, read_journal
 from demoloop.datasets.lerobot_index import EpisodeIndex
-from demoloop.datasets.lerobot_info import read_info
+from demoloop.datasets.lerobot_info import Info, read_info
 from demoloop.datasets.lerobot_table import data_table
 from demoloop.datasets.recorder import stage_episode
 from demoloop.datasets.staging import StagedEpisode, salvage
 from demoloop.datasets.stats import to_lerobot
-from demoloop.datasets.step_log import read_steps
-from demoloop.robot import RobotSpec
+from demoloop.datasets.step_log import Steps, read_steps
+from demoloop.robot import Marks, RobotSpec
 
 DATA_FILE, COMMIT_FILE = "data.parquet", "commit.json"
 
@@ -52,20 +52,23 @@ class DatasetWriter:
             put together and added on entering.
     """
 
-    def __init__(self, root: Path, spec: RobotSpec, *, recovers: bool = True) -> None:
+    def __init__(
+        self, root: Path, spec: RobotSpec, *, marks: Marks | None = None, recovers: bool = True
+    ) -> None:
         """Stores.
 
         Args:
             root: Folder of the dataset.
             spec: Of the robot that is recorded.
+            marks: What is pointed at before each episode; None for a dataset without.
             recovers: Whether to add what a killed session left open; otherwise it is removed,
                 since a simulation can show it again.
         """
-        self.root, self.spec = Path(root), spec
+        self.root, self.spec, self.marks = Path(root), spec, marks
         self.recovered: tuple[int, ...] = ()
         self._recovers = recovers
         self._met_full_disk: OSError | None = None
-        self._index = EpisodeIndex(self.root, spec)
+        self._index = EpisodeIndex(self.root, spec, marks)
         self._held = ExitStack()
 
     @property
@@ -75,7 +78,7 @@ class DatasetWriter:
 
     def __enter__(self) -> DatasetWriter:
         """Creates the dataset or goes on with it; raises DatasetError when the specs differ."""
-        _check_spec(self.spec)
+        _check_spec(self.spec, self.marks)
         _check_folder(self.root)
         try:
             self._held.enter_context(exclusive(self.root / layout.LOCK, wait=False))
@@ -127,7 +130,7 @@ class DatasetWriter:
     def _open(self) -> None:
         exists = (self.root / layout.INFO).exists()
         if exists:
-            _check_same(self.root, read_info(self.root).spec, self.spec)
+            _check_same(self.root, read_info(self.root), self.spec, self.marks)
         elif (self.root / layout.JOURNAL).exists():
             raise DatasetError(f"{self.root}: {layout.INFO} is gone; copy the dataset again")
         keep_reserve(self.root, self.spec)
@@ -229,13 +232,20 @@ class DatasetWriter:
                     shutil.rmtree(folder)
                     continue
                 staged = self._take_back_if_begun(folder, committed) or salvage(folder)
-                if staged is None or staged.steps.spec != self.spec:  # another robot's
+                if staged is None or not self._fits(staged.steps):
                     trash = self.root / layout.TRASH / folder.name
                     trash.parent.mkdir(exist_ok=True)
                     os.replace(folder, trash)
                 else:
                     added.append(self.commit(staged))
         self.recovered = tuple(added)
+
+    def _fits(self, steps: Steps) -> bool:
+        """Says whether an episode is of this robot, and has what is pointed at here."""
+        num_marks = 0 if self.marks is None else len(self.marks.names)
+        return steps.spec == self.spec and num_marks == (
+            0 if steps.goal is None else len(steps.goal)
+        )
 
     def _take_back_if_begun(self, folder: Path, committed: set[str]) -> StagedEpisode | None:
         """Returns the episode whose commit a kill has cut short, as it was before it began."""
@@ -253,6 +263,8 @@ class DatasetWriter:
             return None
         numbers = (len(self.spec.proprioception_names), self.spec.action_dim)
         sizes = dict(zip((layout.STATE, layout.ACTION), numbers, strict=True))
+        if self.marks is not None:
+            sizes[layout.GOAL] = 2 * len(self.marks.names)
         sizes |= {layout.IMAGES + camera: 3 for camera in self.spec.camera_names}
         if {key: len(one.mean) for key, one in stats.items()} != sizes or not len(steps):
             return None
@@ -277,7 +289,12 @@ def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _check_spec(spec: RobotSpec) -> None:
+def _check_spec(spec: RobotSpec, marks: Marks | None) -> None:
+    if marks is not None and marks.camera not in spec.camera_names:
+        raise DatasetError(
+            f"marks are in the picture of camera {marks.camera!r}; {spec.name} has "
+            f"{', '.join(spec.camera_names) or 'none'}"
+        )
     if spec.control_hz < 1 or spec.control_hz != int(spec.control_hz):
         raise DatasetError(
             f"{spec.name} has a control rate of {spec.control_hz} Hz; a LeRobot dataset needs a "
@@ -301,10 +318,19 @@ def _check_folder(root: Path) -> None:
             raise DatasetError(f"{root} is not empty and no dataset; record into a new folder")
 
 
-def _check_same(root: Path, theirs: RobotSpec | None, ours: RobotSpec) -> None:
-    """Raises DatasetError that names the first difference between two specs."""
+def _check_same(root: Path, info: Info, ours: RobotSpec, marks: Marks | None) -> None:
+    """Raises DatasetError that names the first difference between a dataset and what is to come."""
+    theirs = info.spec
     if theirs is None:
         raise DatasetError(f"{root} was not written by demoloop; record into a new folder")
+    if info.marks != marks:
+        there, here = (
+            "nothing" if one is None else f"{', '.join(one.names)} in the picture of {one.camera}"
+            for one in (info.marks, marks)
+        )
+        raise DatasetError(
+            f"in {root} people point at {there}, now at {here}; record into a new folder"
+        )
     if theirs == ours:
         return
     for what, old, new in (

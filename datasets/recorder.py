@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from demoloop.datasets import lerobot_layout as layout
 from demoloop.datasets.camera_stream import CameraStream
@@ -22,7 +23,8 @@ from demoloop.datasets.lerobot_info import read_info
 from demoloop.datasets.recorder_threads import CameraWorker, LogWorker, SyncWorker
 from demoloop.datasets.staging import StagedEpisode, salvage, seal
 from demoloop.datasets.step_log import StepLog, read_steps
-from demoloop.robot import Action, Observation, RobotSpec
+from demoloop.robot import Action, Observation, RobotError, RobotSpec
+from demoloop.robot.marked import check_goal
 
 QUEUE_S = 0.5
 """Pictures that may wait to be encoded: a disk that hesitates for longer costs some of them."""
@@ -62,6 +64,7 @@ class EpisodeRecorder:
         self._folder = self.root / layout.OPEN / self._uuid
         self._lock = -1
         self._num_steps = 0
+        self._goal: NDArray[np.float32] | None = None
         self._cameras: dict[str, CameraWorker] = {}
 
     def __enter__(self) -> EpisodeRecorder:
@@ -70,6 +73,7 @@ class EpisodeRecorder:
         if info.spec is None:
             raise DatasetError(f"{self.root} was not recorded by demoloop; import it first")
         self.spec: RobotSpec = info.spec
+        self._marks = info.marks
         try:
             self._folder.mkdir(parents=True)
             # OpenCV's pool waits actively for the next picture: 0.5 ms of a core for each.
@@ -103,6 +107,9 @@ class EpisodeRecorder:
         """
         self._check(observation, action)
         self._raise_failure()
+        if self._marks is not None and self._goal is None and observation.goal is not None:
+            self._goal = np.array(observation.goal, np.float32)
+            self._log.put(self._steps.pack_goal(self._goal))
         pictures = {
             name: camera.put(observation.images[name], observation.image_times[name])
             for name, camera in self._cameras.items()
@@ -192,6 +199,7 @@ class EpisodeRecorder:
             if not np.isfinite(values).all():
                 name = names[int(np.argmin(np.isfinite(values)))]
                 raise DatasetError(f"{what}: {name} is not a number at step {self._num_steps}")
+        self._check_goal(observation)
         for camera in self.spec.cameras:
             image = observation.images.get(camera.name)
             expected = (camera.height, camera.width, 3)
@@ -204,6 +212,20 @@ class EpisodeRecorder:
                     f"camera {camera.name!r} gave {image.dtype} {image.shape}, expected uint8 "
                     f"{expected}"
                 )
+
+    def _check_goal(self, observation: Observation) -> None:
+        """Raises DatasetError when the dataset has marks and this step none, or other ones."""
+        if self._marks is None:
+            return
+        try:
+            goal = check_goal(observation.goal, self._marks)
+        except RobotError as error:
+            raise DatasetError(f"step {self._num_steps}: {error}") from error
+        if self._goal is not None and not np.array_equal(goal, self._goal):
+            raise DatasetError(
+                f"step {self._num_steps}: the marks have moved; an episode has one goal, point "
+                "before it begins"
+            )
 
 
 def stage_episode(root: Path, episode: Episode) -> StagedEpisode:

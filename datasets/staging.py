@@ -15,7 +15,7 @@ from demoloop.datasets.camera_stream import (
 )
 from demoloop.datasets.errors import DatasetError
 from demoloop.datasets.stats import FeatureStats, ImageStats
-from demoloop.datasets.step_log import Picture, Steps, content_hash, read_steps
+from demoloop.datasets.step_log import Picture, Steps, content_hash, goal_rows, read_steps
 from demoloop.robot.video import VideoError, read_frames
 
 MIN_RECOVERED_S = 1.0
@@ -60,6 +60,8 @@ def seal(
         layout.STATE: FeatureStats.of(steps.proprioception),
         layout.ACTION: FeatureStats.of(steps.actions),
     }
+    if steps.goal is not None:
+        stats[layout.GOAL] = FeatureStats.of(goal_rows(steps))
     stats |= {layout.IMAGES + camera: image_stats[camera] for camera in steps.spec.camera_names}
     hashes = {camera: file_sha256(video_path(folder, camera)) for camera in steps.spec.camera_names}
     return StagedEpisode(folder, steps, hashes, stats, success, recovered)

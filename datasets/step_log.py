@@ -18,7 +18,7 @@ from demoloop.datasets.framing import LogWriter, read_log
 from demoloop.robot import Action, Observation, RobotError, RobotSpec
 
 STEPS_FILE = "steps.log"
-_HEADER, _STEP, _EVENT = b"H", b"S", b"E"
+_HEADER, _STEP, _EVENT, _GOAL = b"H", b"S", b"E", b"G"
 _FIXED = struct.Struct("<d?")  # when the joints were read, who decided
 _PICTURE = struct.Struct("<dB")  # when it was taken, what became of it
 
@@ -49,6 +49,7 @@ class Steps:
     pictures: Mapping[str, NDArray[np.uint8]]  # camera -> (T,) Picture
     is_takeover: NDArray[np.bool_]  # (T,)
     events: tuple[tuple[int, str], ...]  # (step, what)
+    goal: NDArray[np.float32] | None = None  # (num_marks, 2), of all steps alike
 
     def __len__(self) -> int:
         """Number of steps."""
@@ -102,6 +103,10 @@ class StepLog:
         """Returns the record of something that happened."""
         return _EVENT + json.dumps([step, what]).encode()
 
+    def pack_goal(self, goal: NDArray[np.float32]) -> bytes:
+        """Returns the record of what was pointed at, (num_marks, 2)."""
+        return _GOAL + json.dumps(goal.tolist()).encode()
+
     def append(self, record: bytes) -> None:
         """Appends a packed record."""
         self._log.append(record)
@@ -135,6 +140,8 @@ def read_steps(folder: Path) -> Steps:
         steps = [record for record in records[1:] if record[:1] == _STEP]
         noted = [json.loads(record[1:]) for record in records[1:] if record[:1] == _EVENT]
         events = tuple((int(step), str(what)) for step, what in noted)
+        marked = [json.loads(record[1:]) for record in records[1:] if record[:1] == _GOAL]
+        goal = np.array(marked[0], np.float32).reshape(-1, 2) if marked else None
     except _UNREADABLE as error:
         raise DatasetError(
             f"{path} cannot be read ({one_line(error)}); nothing can be recovered"
@@ -152,7 +159,14 @@ def read_steps(folder: Path) -> Steps:
         pictures={name: table[f"kind of {name}"] for name in spec.camera_names},
         is_takeover=table["takeover"].astype(np.bool_),
         events=events,
+        goal=goal,
     )
+
+
+def goal_rows(steps: Steps) -> NDArray[np.float32]:
+    """Returns what was pointed at as one row per step, (T, 2 * num_marks)."""
+    assert steps.goal is not None, "nobody pointed"
+    return np.tile(steps.goal.reshape(1, -1), (len(steps), 1))
 
 
 def content_hash(steps: Steps, videos: Mapping[str, str]) -> str:
@@ -160,6 +174,8 @@ def content_hash(steps: Steps, videos: Mapping[str, str]) -> str:
     digest = hashlib.sha256()
     for values in (steps.time, steps.proprioception, steps.actions, *steps.image_times.values()):
         digest.update(np.ascontiguousarray(values).tobytes())
+    if steps.goal is not None:
+        digest.update(np.ascontiguousarray(steps.goal).tobytes())
     for camera, sha256 in videos.items():
         digest.update(f"{camera} {sha256}".encode())
     return digest.hexdigest()

@@ -28,6 +28,7 @@ class Batch:
     proprioception: torch.Tensor  # (B, P) float32
     actions: torch.Tensor  # (B, horizon, action_dim) float32
     is_pad: torch.Tensor  # (B, horizon) bool: the episode was over, its last action is repeated
+    goal: torch.Tensor | None = None  # (B, num_marks, 2) float32 where people point
 
 
 class WindowSampler:
@@ -160,6 +161,7 @@ class WindowSampler:
             proprioception=torch.from_numpy(self._cache.proprioception[steps]),
             actions=torch.from_numpy(self._cache.actions[np.minimum(ahead, last)]),
             is_pad=torch.from_numpy(ahead > last),
+            goal=None if self._cache.goals is None else torch.from_numpy(self._cache.goals[steps]),
         )
 
     def _order(self, start: int, stop: int) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from demoloop.deploy.channel import Connection, Gone
 from demoloop.deploy.chunks import ActionChunk
 from demoloop.deploy.endpoints import HEARTBEAT_S, check_endpoint
 from demoloop.deploy.errors import DeployError, WireError
-from demoloop.deploy.translate import chunk_of, observation_message, to_nanoseconds
+from demoloop.deploy.translate import chunk_of, marks_of, observation_message, to_nanoseconds
 from demoloop.deploy.transports import open_connection
 from demoloop.deploy.wire import (
     Body,
@@ -27,7 +27,7 @@ from demoloop.deploy.wire import (
     Welcome,
     decode,
 )
-from demoloop.robot import Observation, RobotSpec
+from demoloop.robot import Marks, Observation, RobotSpec
 
 if TYPE_CHECKING:
     from demoloop.deploy.auth import Pin
@@ -79,6 +79,7 @@ class RemotePolicy:
         self._address = relay or endpoint
         self.timeout_s = timeout_s
         self.policy = ""  # the server's name for what it serves
+        self.marks: Marks | None = None  # what the policy must be pointed at; None: nothing
         self.refusal = ""  # with which the server refused something since the last chunk
         self._obstacle = ""  # why a relay does not reach the server
         self.num_welcomes = 0  # sessions so far: 1, unless the server went away in between
@@ -163,6 +164,8 @@ class RemotePolicy:
         """Sends the observation if the server has room for one; returns whether it did."""
         if self._session == 0 or self._sent >= self._up_to:
             return False
+        if self.marks is None:
+            observation = replace(observation, goal=None)  # an older server knows of none
         message = observation_message(observation, self._session, self._sent + 1)
         if self._channel is None or not self._channel.send(message):
             return False
@@ -279,6 +282,7 @@ class RemotePolicy:
         self._asked.clear()
         self.num_welcomes += 1
         self.policy, self.refusal = welcome.policy, ""
+        self.marks = marks_of(welcome.marks)
         self._note_life(-1)
         self._progress_at = self._beat_at = self._heard_at
 

@@ -18,8 +18,9 @@ from demoloop.deploy.graph import check_graph_asks
 from demoloop.deploy.policy_file import opened
 from demoloop.deploy.providers import Provider, candidates, open_session
 from demoloop.deploy.signatures import Signers, describe
-from demoloop.robot import Observation, RobotSpec
-from demoloop.robot.card import CardError, PolicyCard, probe_input, verify_seal
+from demoloop.robot import Observation, RobotError, RobotSpec
+from demoloop.robot.card import CardError, PolicyCard, probe_goal, probe_input, verify_seal
+from demoloop.robot.marked import check_goal
 from demoloop.robot.signature import split
 
 _log = logging.getLogger(__name__)
@@ -29,8 +30,9 @@ class OnnxPolicy:
     """Predicts action chunks with ONNX Runtime. Made by `OnnxPolicy.load`.
 
     The graph is whole: `proprioception` float32 (1, P) and, per camera, `image.<camera>` uint8
-    (1, H, W, 3) go in, `actions` float32 (1, horizon, action_dim) come out, absolute targets
-    clamped to the joint limits. Normalising and resizing happen inside.
+    (1, H, W, 3) go in, where the card has marks also `goal` float32 (1, num_marks, 2); `actions`
+    float32 (1, horizon, action_dim) come out, absolute targets clamped to the joint limits.
+    Normalising and resizing happen inside.
     """
 
     def __init__(
@@ -101,7 +103,7 @@ class OnnxPolicy:
         """Returns the chunk that starts at `observation.time`.
 
         Raises:
-            PolicyError: The observation has not the cameras, sizes or joints on the card.
+            PolicyError: The observation has not the cameras, sizes, joints or marks on the card.
         """
         spec = self.card.spec
         num_values = len(spec.proprioception_names)
@@ -119,16 +121,31 @@ class OnnxPolicy:
                     f"camera {camera.name} must give a uint8 image {expected}, got {got}"
                 )
         proprioception = observation.proprioception[self._columns]
-        return ActionChunk(self._run(observation.images, proprioception), observation.time)
+        actions = self._run(observation.images, proprioception, self._goal(observation))
+        return ActionChunk(actions, observation.time)
+
+    def _goal(self, observation: Observation) -> NDArray[np.float32] | None:
+        """Returns the marks the policy is told, None for one that listens to none."""
+        if self.card.marks is None:
+            return None
+        try:
+            return check_goal(observation.goal, self.card.marks)
+        except RobotError as error:
+            raise PolicyError(f"this policy does what is pointed at, and {error}") from error
 
     def _run(
-        self, images: Mapping[str, NDArray[np.uint8]], proprioception: NDArray[np.float32]
+        self,
+        images: Mapping[str, NDArray[np.uint8]],
+        proprioception: NDArray[np.float32],
+        goal: NDArray[np.float32] | None,
     ) -> NDArray[np.float32]:
         """Returns actions (horizon, action_dim) for one look."""
         feeds: dict[str, NDArray[np.uint8] | NDArray[np.float32]] = {
             f"image.{name}": images[name][None] for name in self.card.spec.camera_names
         }
         feeds["proprioception"] = proprioception[None].astype(np.float32)
+        if goal is not None:
+            feeds["goal"] = goal[None].astype(np.float32)
         answers: Sequence[Any] = self._session.run(["actions"], feeds)
         chunk: NDArray[np.float32] = answers[0][0]  # answers[0] is (1, horizon, action_dim)
         return chunk
@@ -139,7 +156,7 @@ class OnnxPolicy:
         It also warms the session up: the first inference is several times slower than the rest.
         """
         images, proprioception = probe_input(self.card)
-        actual = self._run(images, proprioception)
+        actual = self._run(images, proprioception, probe_goal(self.card))
         expected = np.array(self.card.parity.expected)  # (horizon, action_dim)
         tolerance = np.array(self.card.parity.tolerance)  # (action_dim,)
         # Written so that a NaN fails it too.
@@ -174,6 +191,8 @@ def _check_graph(path: Path, card: PolicyCard, session: ort.InferenceSession) ->
     inputs = {"proprioception": ("tensor(float)", [1, len(card.proprioception_names)])}
     for camera in card.spec.cameras:
         inputs[f"image.{camera.name}"] = ("tensor(uint8)", [1, camera.height, camera.width, 3])
+    if card.marks is not None:
+        inputs["goal"] = ("tensor(float)", [1, len(card.marks.names), 2])
     outputs = {"actions": ("tensor(float)", [1, card.horizon, card.spec.action_dim])}
     for what, promised, nodes in (
         ("input", inputs, session.get_inputs()),

@@ -19,7 +19,7 @@ from demoloop.deploy.fit import check_fit
 from demoloop.deploy.inference import Answer, Question, answer
 from demoloop.deploy.keys import KeyFolder
 from demoloop.deploy.metrics import LATENCY_BOUNDS_S, Histogram
-from demoloop.deploy.translate import chunk_message, observation_of, to_nanoseconds
+from demoloop.deploy.translate import chunk_message, marks_body, observation_of, to_nanoseconds
 from demoloop.deploy.transports import open_listener
 from demoloop.deploy.wire import (
     Body,
@@ -34,6 +34,7 @@ from demoloop.deploy.wire import (
     Welcome,
     decode,
 )
+from demoloop.robot import Marks
 
 MAX_ROBOTS = 8  # at once; one inference after the other serves them all
 MAX_OF_ONE_KEY = 2  # a robot, and what it was before it was started again
@@ -74,6 +75,7 @@ class PolicyServer:
         on_event: Hears of robots that come and go, and of refusals.
         listen: Binds; another than the system's is for a simulated network.
         clock: Seconds that only ever count up.
+        marks: What the policy must be pointed at; None: nothing.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class PolicyServer:
         *,
         listen: Callable[[str, KeyFolder | None], Listener] = open_listener,
         clock: Callable[[], float] = time.monotonic,
+        marks: Marks | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.num_answered = 0
@@ -93,6 +96,7 @@ class PolicyServer:
         self._on_event = on_event
         self._policy = policy
         self._name = name[:200]
+        self._marks = marks_body(marks)
         self._robots: dict[bytes, _Robot] = {}
         self._keys = keys
         self._open = listen
@@ -247,7 +251,8 @@ class PolicyServer:
         return self._welcome(identity, robot)
 
     def _welcome(self, identity: bytes, robot: _Robot) -> None:
-        body = Welcome(self._name, self._policy.spec.fingerprint(), robot.up_to)
+        fingerprint = self._policy.spec.fingerprint()
+        body = Welcome(self._name, fingerprint, robot.up_to, marks=self._marks)
         self._post(identity, Message(body, robot.session, time_ns=robot.greeted_ns))
 
     def _take(self, identity: bytes, robot: _Robot, message: Message) -> None:

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from demoloop.deploy.chunks import ActionChunk
 from demoloop.deploy.errors import WireError
-from demoloop.deploy.wire import Array, ChunkBody, Message, ObservationBody, frames_of
-from demoloop.robot import Observation, RobotSpec
+from demoloop.deploy.wire import Array, ChunkBody, MarksBody, Message, ObservationBody, frames_of
+from demoloop.robot import Marks, Observation, RobotError, RobotSpec
 from demoloop.robot.interface import LIMIT_TOLERANCE
+from demoloop.robot.marked import MAX_MARKS
 
 _BYTE: np.dtype[Any] = np.dtype(np.uint8)
 _FLOAT: np.dtype[Any] = np.dtype(np.float32)
@@ -28,6 +29,8 @@ def observation_message(observation: Observation, session: int, seq: int) -> Mes
         "proprioception": np.asarray(observation.proprioception, np.float32)
     }
     arrays |= {f"image.{name}": image for name, image in observation.images.items()}
+    if observation.goal is not None:
+        arrays["goal"] = np.asarray(observation.goal, np.float32)
     body = ObservationBody(frames_of(arrays), dict(observation.image_times))
     time_ns = to_nanoseconds(observation.time)
     return Message(body, session, seq, time_ns=time_ns, arrays=arrays)
@@ -35,7 +38,13 @@ def observation_message(observation: Observation, session: int, seq: int) -> Mes
 
 def observation_of(message: Message, spec: RobotSpec) -> Observation:
     """Unwraps one look; raises WireError when it is not what `spec`'s robot sees."""
-    arrays = message.arrays
+    arrays = dict(message.arrays)
+    goal = arrays.pop("goal", None)
+    if goal is not None and not _is_goal(goal):
+        raise WireError(
+            f"marks are 1 to {MAX_MARKS} pairs of float32 from 0 to 1, got {goal.dtype} of shape "
+            f"{goal.shape}"
+        )
     shape: tuple[int, ...] = (len(spec.proprioception_names),)
     is_sound = len(arrays) == 1 + len(spec.cameras) and _is(
         arrays.get("proprioception"), shape, _FLOAT
@@ -55,7 +64,8 @@ def observation_of(message: Message, spec: RobotSpec) -> Observation:
         for name in spec.camera_names
     }
     proprioception = message.arrays["proprioception"].astype(np.float32, copy=False)
-    return Observation(message.time_ns * 1e-9, proprioception, images, body.image_times)
+    told = None if goal is None else goal.astype(np.float32, copy=False)
+    return Observation(message.time_ns * 1e-9, proprioception, images, body.image_times, told)
 
 
 def chunk_message(
@@ -84,8 +94,26 @@ def chunk_of(message: Message, spec: RobotSpec, time: float) -> ActionChunk:
     return ActionChunk(clipped, time)
 
 
+def marks_body(marks: Marks | None) -> MarksBody | None:
+    """Returns what a policy must be pointed at, for its Welcome."""
+    return None if marks is None else MarksBody(marks.names, marks.camera)
+
+
+def marks_of(body: MarksBody | None) -> Marks | None:
+    """Unwraps what a Welcome says of marks; raises WireError when two have one name."""
+    try:
+        return None if body is None else Marks(body.names, body.camera)
+    except RobotError as error:
+        raise WireError(str(error)) from error
+
+
 def _is(array: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
     return array is not None and array.shape == shape and array.dtype == dtype
+
+
+def _is_goal(goal: Array) -> bool:
+    is_pairs = goal.ndim == 2 and goal.shape[1] == 2 and len(goal) <= MAX_MARKS
+    return is_pairs and goal.dtype == _FLOAT and bool(((goal >= 0) & (goal <= 1)).all())
 
 
 def _frames_of(spec: RobotSpec) -> dict[str, tuple[tuple[int, ...], str]]:

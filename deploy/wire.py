@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from demoloop.deploy.errors import WireError
 from demoloop.robot import RobotSpec
+from demoloop.robot.marked import MAX_MARKS
 
 MAGIC, MAJOR, MINOR = b"DMLP", 1, 0
 MAX_BODY_BYTES = 64 << 10
@@ -55,6 +56,13 @@ class Frame(msgspec.Struct, frozen=True):
 Frames = Annotated[tuple[Frame, ...], Meta(max_length=MAX_FRAMES)]
 
 
+class MarksBody(msgspec.Struct, frozen=True):
+    """What there is to point at, in whose picture."""
+
+    names: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=MAX_MARKS)]
+    camera: Name
+
+
 class Hello(msgspec.Struct, frozen=True):
     """Robot to server: what I am. Asks for a new session.
 
@@ -77,11 +85,13 @@ class Welcome(msgspec.Struct, frozen=True):
     fingerprint: Name
     up_to: Count  # observations with a seq up to this one may be sent
     minor: Count = MINOR
+    marks: MarksBody | None = None  # what a person must point at; only then marks are sent
 
 
 class ObservationBody(msgspec.Struct, frozen=True):
     """Robot to server: one look. Frames are `proprioception` and `image.<camera>`.
 
+    Where the server welcomed with marks there is also `goal`, (num_marks, 2) from 0 to 1.
     The header's t_mono_ns is the observation's time on the robot's clock.
     """
 

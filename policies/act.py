@@ -69,7 +69,9 @@ class ActPolicy(Policy):
         self.proprioception_token = Linear(shape.proprioception_dim, dim)
         self.latent_token = Linear(config.latent_dim, dim)
         num_camera_tokens = math.prod(-(-pixels // 32) for pixels in shape.image_size)
-        num_tokens = 2 + len(shape.cameras) * num_camera_tokens
+        num_marks = 0 if shape.marks is None else len(shape.marks.names)
+        self.goal_token = Linear(2 * num_marks, dim) if num_marks else None
+        num_tokens = 2 + (num_marks > 0) + len(shape.cameras) * num_camera_tokens
         self.position = nn.Parameter(0.02 * torch.randn(num_tokens, dim))
         self.encoder = nn.ModuleList(Layer(config) for _ in range(config.num_encoder_layers))
         self.queries = nn.Parameter(0.02 * torch.randn(shape.horizon, dim))
@@ -86,18 +88,26 @@ class ActPolicy(Policy):
         self.style_encoder = nn.ModuleList(Layer(config) for _ in range(config.num_vae_layers))
         self.style_head = Linear(dim, 2 * config.latent_dim)
 
-    def infer(self, pixels: dict[str, Tensor], proprioception: Tensor) -> Tensor:
+    def infer(
+        self, pixels: dict[str, Tensor], proprioception: Tensor, goal: Tensor | None
+    ) -> Tensor:
         """Normalised in, normalised chunk (B, horizon, A) out, with z at the prior's mean."""
         latent = proprioception.new_zeros(len(proprioception), self.config.latent_dim)
-        return self._decode(pixels, proprioception, latent)
+        return self._decode(pixels, proprioception, goal, latent)
 
     def loss(
-        self, pixels: dict[str, Tensor], proprioception: Tensor, chunk: Tensor, is_pad: Tensor
+        self,
+        pixels: dict[str, Tensor],
+        proprioception: Tensor,
+        goal: Tensor | None,
+        chunk: Tensor,
+        is_pad: Tensor,
     ) -> Tensor:
         """Reconstruction (L1) plus the weighted Kullback-Leibler divergence from the prior."""
         mean, log_variance = self._encode_style(proprioception, chunk, is_pad)
         latent = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
-        reconstruction = masked_l1(self._decode(pixels, proprioception, latent), chunk, is_pad)
+        decoded = self._decode(pixels, proprioception, goal, latent)
+        reconstruction = masked_l1(decoded, chunk, is_pad)
         divergence = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(-1)
         return reconstruction + self.config.kl_weight * divergence.mean()
 
@@ -123,7 +133,13 @@ class ActPolicy(Policy):
         mean, log_variance = self.style_head(tokens[:, 0]).chunk(2, dim=-1)
         return mean, log_variance
 
-    def _decode(self, pixels: dict[str, Tensor], proprioception: Tensor, latent: Tensor) -> Tensor:
+    def _decode(
+        self,
+        pixels: dict[str, Tensor],
+        proprioception: Tensor,
+        goal: Tensor | None,
+        latent: Tensor,
+    ) -> Tensor:
         cameras = self.shape.cameras
         batch = len(proprioception)
         stacked = torch.cat([pixels[name] for name in cameras])  # (cameras * B, 3, h, w)
@@ -131,14 +147,13 @@ class ActPolicy(Policy):
         image_tokens = self.image_token(features).view(
             len(cameras), batch, features.shape[1], self.config.dim
         )
+        told = [self.latent_token(latent), self.proprioception_token(proprioception)]
+        if self.goal_token is not None:
+            assert goal is not None, "marks were checked where they came in"
+            told.append(self.goal_token((2 * goal - 1).flatten(1)))
         tokens = torch.cat(
-            [
-                self.latent_token(latent).unsqueeze(1),
-                self.proprioception_token(proprioception).unsqueeze(1),
-                *image_tokens.unbind(0),
-            ],
-            dim=1,
-        )  # (B, 2 + cameras * cells, dim)
+            [torch.stack(told, dim=1), *image_tokens.unbind(0)], dim=1
+        )  # (B, 2 or 3 + cameras * cells, dim)
         for layer in self.encoder:
             tokens = layer(tokens, self.position)
         chunk = torch.zeros_like(self.queries).expand(batch, -1, -1)  # (B, horizon, dim)

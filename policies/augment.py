@@ -18,6 +18,8 @@ class AugmentConfig:
     shift_px: int = 0
     """Shift of the whole batch by up to so many pixels. It blurs the link between pixel and place,
     which a policy without much data needs sharp: measure before you use it."""
+    point: float = 0.01
+    """Each mark moves by so much of the picture (standard deviation), where people point."""
 
 
 def augment(pixels: Tensor, config: AugmentConfig) -> Tensor:
@@ -34,3 +36,10 @@ def augment(pixels: Tensor, config: AugmentConfig) -> Tensor:
         row, column = torch.randint(0, 2 * reach + 1, (2,)).tolist()
         pixels = padded[:, :, row : row + height, column : column + width]
     return pixels
+
+
+def augment_goal(goal: Tensor | None, config: AugmentConfig) -> Tensor | None:
+    """Returns (B, num_marks, 2) as it might also have been pointed at."""
+    if goal is None or config.point == 0:
+        return goal
+    return goal + config.point * torch.randn_like(goal)

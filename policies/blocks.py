@@ -79,3 +79,21 @@ class SpatialSoftmax(nn.Module):
         x = (weight.sum(2) * torch.linspace(-1, 1, width)).sum(-1)  # (B, K)
         y = (weight.sum(3) * torch.linspace(-1, 1, height)).sum(-1)  # (B, K)
         return torch.cat([x, y], dim=-1)
+
+
+def glimpse(pixels: Tensor, where: Tensor, size: int) -> Tensor:
+    """Cuts (B, C, size, size) out of (B, C, h, w) around `where` (B, 2), x and y from 0 to 1.
+
+    Two matrix products with bilinear weights, as in DRAW (Gregor et al. 2015, eq. 27), so that
+    it moves with the mark by fractions of a pixel, and exports. Outside the picture it is 0.
+    """
+    height, width = pixels.shape[2:]
+    offset = torch.arange(size) - (size - 1) / 2  # px
+
+    def weights(centre: Tensor, length: int) -> Tensor:
+        sampled = centre[:, None] * length - 0.5 + offset  # (B, size) px
+        distance = (sampled[:, :, None] - torch.arange(length)).abs()
+        return (1 - distance).clamp_min(0)[:, None]  # (B, 1, size, length)
+
+    rows, columns = weights(where[:, 1], height), weights(where[:, 0], width)
+    return rows @ pixels @ columns.transpose(2, 3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from demoloop.policies.errors import PolicyError
 from demoloop.policies.policy import Policy, PolicyShape
 from demoloop.policies.registry import make_policy
-from demoloop.robot import RobotSpec
+from demoloop.robot import Marks, RobotSpec
 
 NAME = "checkpoint.safetensors"
 _INFO = (
@@ -105,6 +105,7 @@ def shape_to_json(shape: PolicyShape) -> dict[str, Any]:
         "horizon": shape.horizon,
         "image_size": list(shape.image_size),
         "is_relative": shape.is_relative,
+        "marks": None if shape.marks is None else asdict(shape.marks),
     }
 
 
@@ -117,4 +118,11 @@ def shape_from_json(value: dict[str, Any]) -> PolicyShape:
         horizon=int(value["horizon"]),
         image_size=(int(height), int(width)),
         is_relative=bool(value["is_relative"]),
+        marks=_marks_from_json(value.get("marks")),
     )
+
+
+def _marks_from_json(value: dict[str, Any] | None) -> Marks | None:
+    if value is None:
+        return None  # also in a checkpoint from before there were marks
+    return Marks(tuple(value["names"]), str(value["camera"]))

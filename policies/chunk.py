@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from demoloop.policies.blocks import SpatialSoftmax
+from demoloop.policies.blocks import SpatialSoftmax, glimpse
 from demoloop.policies.policy import Policy, PolicyShape, masked_l1
 
 
@@ -30,6 +30,9 @@ class ChunkConfig:
     """Numbers that describe the whole image."""
     hidden_dim: int = 384
     """Width of the MLP."""
+    glimpse_px: int = 24
+    """Side of what is cut out around each mark, where people point."""
+    glimpse_dim: int = 48
 
 
 class CameraEncoder(nn.Module):
@@ -70,6 +73,30 @@ class CameraEncoder(nn.Module):
         return torch.cat([self.where(features), self.what(self.reduce(features))], dim=-1)
 
 
+class GlimpseEncoder(nn.Module):
+    """The surroundings of a mark to one vector."""
+
+    def __init__(self, config: ChunkConfig) -> None:
+        super().__init__()
+        width = config.width
+        cells = 2 * width * (-(-config.glimpse_px // 8)) ** 2
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, width, kernel_size=3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(width, 2 * width, kernel_size=3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(2 * width, 2 * width, kernel_size=3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(cells, config.glimpse_dim),
+            nn.ReLU(),
+        )
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(B, 3, n, n) to (B, glimpse_dim)."""
+        return self.layers(pixels)  # type: ignore[no-any-return]
+
+
 class ChunkPolicy(Policy):
     """See the module's docstring."""
 
@@ -79,6 +106,12 @@ class ChunkPolicy(Policy):
             {name: CameraEncoder(config, shape.image_size) for name in shape.cameras}
         )
         in_dim = shape.proprioception_dim + sum(e.out_dim for e in self.encoders.values())  # type: ignore[misc]
+        self.glimpse_px = config.glimpse_px
+        if shape.marks is not None:
+            in_dim += 2 * len(shape.marks.names)
+            if config.glimpse_px:
+                self.glimpsed = GlimpseEncoder(config)
+                in_dim += len(shape.marks.names) * config.glimpse_dim
         self.mlp = nn.Sequential(
             nn.Linear(in_dim, config.hidden_dim),
             nn.ReLU(),
@@ -87,14 +120,28 @@ class ChunkPolicy(Policy):
             nn.Linear(config.hidden_dim, shape.horizon * shape.spec.action_dim),
         )
 
-    def infer(self, pixels: dict[str, Tensor], proprioception: Tensor) -> Tensor:
+    def infer(
+        self, pixels: dict[str, Tensor], proprioception: Tensor, goal: Tensor | None
+    ) -> Tensor:
         """Normalised in, normalised chunk (B, horizon, A) out."""
         seen = [self.encoders[name](pixels[name]) for name in self.shape.cameras]
+        if self.shape.marks is not None:
+            assert goal is not None, "marks were checked where they came in"
+            seen.append((2 * goal - 1).flatten(1))
+            if self.glimpse_px:
+                picture = pixels[self.shape.marks.camera]
+                for number in range(len(self.shape.marks.names)):
+                    seen.append(self.glimpsed(glimpse(picture, goal[:, number], self.glimpse_px)))
         chunk: Tensor = self.mlp(torch.cat([*seen, proprioception], dim=-1))
         return chunk.view(-1, self.shape.horizon, self.shape.spec.action_dim)
 
     def loss(
-        self, pixels: dict[str, Tensor], proprioception: Tensor, chunk: Tensor, is_pad: Tensor
+        self,
+        pixels: dict[str, Tensor],
+        proprioception: Tensor,
+        goal: Tensor | None,
+        chunk: Tensor,
+        is_pad: Tensor,
     ) -> Tensor:
         """Mean absolute error: the median answer where demonstrators differ."""
-        return masked_l1(self.infer(pixels, proprioception), chunk, is_pad)
+        return masked_l1(self.infer(pixels, proprioception, goal), chunk, is_pad)

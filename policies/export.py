@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from demoloop import __version__
 from demoloop.policies.checkpoint import load_policy
 from demoloop.policies.errors import PolicyError
-from demoloop.policies.policy import Policy
+from demoloop.policies.policy import Policy, PolicyShape
 from demoloop.policies.quantize import quantize_convolutions
 from demoloop.robot import RobotSpec
-from demoloop.robot.card import CARD_KEY, ParityProbe, PolicyCard, probe_input, seal
+from demoloop.robot.card import CARD_KEY, ParityProbe, PolicyCard, probe_goal, probe_input, seal
 from demoloop.robot.signature import sign, trailer
 
 PARITY = 1e-5  # of a joint's range, between torch and ONNX Runtime
@@ -59,10 +59,11 @@ class Onboard(nn.Module):
         self.register_buffer("low", torch.from_numpy(spec.low))
         self.register_buffer("high", torch.from_numpy(spec.high))
 
-    def forward(self, proprioception: Tensor, *images: Tensor) -> Tensor:
-        """(1, P) and, per camera, (1, H, W, 3) uint8 to (1, horizon, action_dim)."""
-        named = dict(zip(self.policy.shape.cameras, images, strict=True))
-        chunk = self.policy.predict(named, proprioception)
+    def forward(self, proprioception: Tensor, *looks: Tensor) -> Tensor:
+        """(1, P), per camera (1, H, W, 3) uint8, and marks if any, to (1, horizon, action_dim)."""
+        cameras = self.policy.shape.cameras
+        images, goal = dict(zip(cameras, looks, strict=False)), looks[len(cameras) :]
+        chunk = self.policy.predict(images, proprioception, *goal)
         return torch.minimum(torch.maximum(chunk, self.low), self.high)
 
 
@@ -81,7 +82,8 @@ def export(
         path: The ONNX file to write; replaced only when all checks pass.
         int8: Quantise convolutions to 8 bits (static QDQ), calibrated on the first half of
             `frames`.
-        frames: Real inputs to compare on: {"proprioception": (P,), "image.<camera>": (H, W, 3)}.
+        frames: Real inputs to compare on: {"proprioception": (P,), "image.<camera>": (H, W, 3)}
+            and, where people point, "goal": (num_marks, 2).
         secret: Key to sign the file with, 64 hexadecimal digits; None leaves it unsigned.
 
     Raises:
@@ -91,8 +93,8 @@ def export(
     policy, info = load_policy(run)
     onboard = Onboard(policy).eval()
     spec = policy.shape.spec
-    card = _card(info, spec, policy.shape.horizon, int8)
-    _check_frames(frames or [], spec, policy.shape.proprioception_dim)
+    card = _card(info, policy.shape, int8)
+    _check_frames(frames or [], policy.shape)
     _make_room(path)
     plain = path.with_name(path.name + ".fp32.partial")
     temporary = path.with_name(path.name + ".partial")
@@ -110,6 +112,9 @@ def export(
         images, proprioception = probe_input(card)
         probe: _Arrays = {"proprioception": proprioception}
         probe |= {f"image.{name}": image for name, image in images.items()}
+        goal = probe_goal(card)
+        if goal is not None:
+            probe["goal"] = goal
         span = spec.high - spec.low
         # Noise of the probe tells nothing about int8 on pictures: that is judged on real frames.
         compared = list(_inputs(policy, info)) if frames is None else frames
@@ -147,10 +152,12 @@ def _make_room(path: Path) -> None:
         ) from error
 
 
-def _check_frames(frames: list[_Arrays], spec: RobotSpec, num_values: int) -> None:
+def _check_frames(frames: list[_Arrays], shape: PolicyShape) -> None:
     """Raises PolicyError when a frame is not what the policy's cameras and joints give."""
-    expected: dict[str, tuple[int, ...]] = {"proprioception": (num_values,)}
-    expected |= {f"image.{c.name}": (c.height, c.width, 3) for c in spec.cameras}
+    expected: dict[str, tuple[int, ...]] = {"proprioception": (shape.proprioception_dim,)}
+    expected |= {f"image.{c.name}": (c.height, c.width, 3) for c in shape.spec.cameras}
+    if shape.marks is not None:
+        expected["goal"] = (len(shape.marks.names), 2)
     for frame in frames:
         found = {name: value.shape for name, value in frame.items()}
         if found != expected:
@@ -165,6 +172,9 @@ def _write_graph(onboard: Onboard, path: Path) -> None:
     images = [torch.zeros(1, c.height, c.width, 3, dtype=torch.uint8) for c in shape.spec.cameras]
     inputs = (torch.zeros(1, shape.proprioception_dim), *images)
     names = ["proprioception", *(f"image.{name}" for name in shape.cameras)]
+    if shape.marks is not None:
+        inputs += (torch.full((1, len(shape.marks.names), 2), 0.5),)
+        names.append("goal")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of the exporter about itself
@@ -201,9 +211,11 @@ def _worst_error(
 def _torch(onboard: Onboard, values: _Arrays) -> NDArray[np.float32]:
     batched = _batched(values)
     # Copies, since a recorded frame may be read-only memory, of which torch is wary.
-    images = [torch.tensor(batched[f"image.{n}"]) for n in onboard.policy.shape.cameras]
+    looks = [torch.tensor(batched[f"image.{n}"]) for n in onboard.policy.shape.cameras]
+    if "goal" in batched:
+        looks.append(torch.tensor(batched["goal"]))
     with torch.no_grad():
-        chunk: Tensor = onboard(torch.tensor(batched["proprioception"]), *images)
+        chunk: Tensor = onboard(torch.tensor(batched["proprioception"]), *looks)
     answer: NDArray[np.float32] = chunk[0].numpy()  # (horizon, A)
     return answer
 
@@ -227,11 +239,14 @@ def _inputs(policy: Policy, info: dict[str, Any], count: int = 16) -> Iterator[_
         for camera in policy.shape.spec.cameras:
             size = (camera.height, camera.width, 3)
             values[f"image.{camera.name}"] = rng.integers(0, 256, size, dtype=np.uint8)
+        if policy.shape.marks is not None:
+            values["goal"] = rng.random((len(policy.shape.marks.names), 2), np.float32)
         yield values
 
 
-def _card(info: dict[str, Any], spec: RobotSpec, horizon: int, int8: bool) -> PolicyCard:
+def _card(info: dict[str, Any], shape: PolicyShape, int8: bool) -> PolicyCard:
     """Returns the card with a probe whose answer is still to be filled in."""
+    spec, horizon = shape.spec, shape.horizon
     nothing = tuple((0.0,) * spec.action_dim for _ in range(horizon))
     return PolicyCard(
         policy=info["policy"] + ("-int8" if int8 else ""),
@@ -242,6 +257,7 @@ def _card(info: dict[str, Any], spec: RobotSpec, horizon: int, int8: bool) -> Po
         proprioception_high=tuple(info["proprioception_high"]),
         horizon=horizon,
         tasks=tuple(info["tasks"]),
+        marks=shape.marks,
         dataset_view=info["dataset_view"],
         code_version=__version__,
         train_config=info["train_config"],

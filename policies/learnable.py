@@ -23,6 +23,7 @@ def policy_shape(config: TrainConfig, dataset: Dataset) -> PolicyShape:
         horizon=config.horizon,
         image_size=config.image_size,
         is_relative=names[: spec.action_dim] == spec.position_names,
+        marks=dataset.marks,
     )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from demoloop.datasets import Dataset, Lowdim
 from demoloop.policies.errors import PolicyError
-from demoloop.robot import Observation, RobotSpec
+from demoloop.robot import Marks, Observation, RobotSpec
 
 Predict = Callable[[Observation], NDArray[np.float32]]
 """From an observation to an action chunk (horizon, action_dim)."""
@@ -114,7 +114,8 @@ def open_loop(
             time = float(lowdim.time[step])
             images = dict(zip(spec.camera_names, pictures, strict=True))
             times = dict.fromkeys(spec.camera_names, time)
-            chunks[step] = predict(Observation(time, state[step], images, times))
+            goal = None if lowdim.goal is None else lowdim.goal[step]
+            chunks[step] = predict(Observation(time, state[step], images, times, goal))
             on_step()
         present = state[:, : spec.action_dim]
         # Nothing was asked for before the first step: there the arm may as well stay.
@@ -142,7 +143,9 @@ def whole_proprioception(spec: RobotSpec, dataset: Dataset, lowdim: Lowdim) -> N
     return whole
 
 
-def check_recording(spec: RobotSpec, needed: Sequence[str], dataset: Dataset, what: str) -> None:
+def check_recording(
+    spec: RobotSpec, needed: Sequence[str], marks: Marks | None, dataset: Dataset, what: str
+) -> None:
     """Raises PolicyError in one sentence when recordings are not of the robot a policy knows.
 
     Joint limits may differ: those of a foreign dataset are guessed from what is in it.
@@ -150,6 +153,7 @@ def check_recording(spec: RobotSpec, needed: Sequence[str], dataset: Dataset, wh
     Args:
         spec: Of the robot the policy was trained for.
         needed: Names of the proprioception it looks at.
+        marks: What it must be pointed at; None for one that is told nothing.
         dataset: The recordings.
         what: Names the policy in the message.
     """
@@ -165,6 +169,9 @@ def check_recording(spec: RobotSpec, needed: Sequence[str], dataset: Dataset, wh
         fault = f"acts at {spec.control_hz:g} Hz, {root} was recorded at {found.control_hz:g} Hz"
     elif unread:
         fault = f"needs the reading {unread[0]}, {root} has {_few(dataset.proprioception_names)}"
+    elif marks is not None and marks != dataset.marks:
+        there = "nothing" if dataset.marks is None else ", ".join(dataset.marks.names)
+        fault = f"is told {', '.join(marks.names)}, in {root} people point at {there}"
     else:
         return
     raise PolicyError(f"{what} {fault}; choose a dataset of {spec.name}")

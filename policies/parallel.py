@@ -67,4 +67,5 @@ class Parallel:
             proprioception=batch.proprioception[mine],
             actions=batch.actions[mine],
             is_pad=batch.is_pad[mine],
+            goal=None if batch.goal is None else batch.goal[mine],
         )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from demoloop.policies.blocks import Normalizer, ResizeImage
-from demoloop.robot import RobotSpec
+from demoloop.robot import Marks, RobotSpec
 
 Images: TypeAlias = Mapping[str, Tensor]
 """camera -> (B, height, width, 3) uint8 RGB."""
@@ -29,6 +29,8 @@ class PolicyShape:
     image_size: tuple[int, int]  # (height, width) the network looks at, whatever the camera's
     is_relative: bool = True
     """Proprioception begins with the positions of the very joints an action moves."""
+    marks: Marks | None = None
+    """What a person points at; None for a policy that is told nothing."""
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -67,26 +69,33 @@ class Policy(nn.Module, ABC):
         self.normalize_proprioception.set(ranges.proprioception_mean, ranges.proprioception_std)
         self.normalize_actions.set(ranges.action_mean, ranges.action_std)
 
-    def predict(self, images: Images, proprioception: Tensor) -> Tensor:
+    def predict(self, images: Images, proprioception: Tensor, goal: Tensor | None = None) -> Tensor:
         """Returns the action chunk (B, horizon, action_dim), absolute targets in SI units.
 
         Args:
             images: camera -> (B, height, width, 3) uint8 RGB of any size.
             proprioception: (B, P) joint positions, then velocities, in SI units.
+            goal: (B, num_marks, 2) where the shape has marks; else it is not looked at.
         """
         pixels = {name: self.resize(images[name]) for name in self.shape.cameras}
         normal = self.normalize_proprioception(proprioception)
-        relative = self.normalize_actions.undo(self.infer(pixels, normal))
+        relative = self.normalize_actions.undo(self.infer(pixels, normal, goal))
         return relative + self._origin(proprioception)  # (B, horizon, A)
 
     def forward(
-        self, pixels: dict[str, Tensor], proprioception: Tensor, actions: Tensor, is_pad: Tensor
+        self,
+        pixels: dict[str, Tensor],
+        proprioception: Tensor,
+        goal: Tensor | None,
+        actions: Tensor,
+        is_pad: Tensor,
     ) -> Tensor:
         """Returns the training loss, a scalar. Training and DDP call the module itself.
 
         Args:
             pixels: camera -> (B, 3, h, w) float in [-0.5, 0.5], resized and augmented.
             proprioception: (B, P) in SI units.
+            goal: (B, num_marks, 2), None where the shape has no marks.
             actions: (B, horizon, A) absolute targets in SI units.
             is_pad: (B, horizon) bool, steps after the end of the episode.
         """
@@ -94,17 +103,25 @@ class Policy(nn.Module, ABC):
         return self.loss(
             pixels,
             self.normalize_proprioception(proprioception),
+            goal,
             self.normalize_actions(relative),
             is_pad,
         )
 
     @abstractmethod
-    def infer(self, pixels: dict[str, Tensor], proprioception: Tensor) -> Tensor:
+    def infer(
+        self, pixels: dict[str, Tensor], proprioception: Tensor, goal: Tensor | None
+    ) -> Tensor:
         """Normalised in, normalised chunk (B, horizon, A) out."""
 
     @abstractmethod
     def loss(
-        self, pixels: dict[str, Tensor], proprioception: Tensor, chunk: Tensor, is_pad: Tensor
+        self,
+        pixels: dict[str, Tensor],
+        proprioception: Tensor,
+        goal: Tensor | None,
+        chunk: Tensor,
+        is_pad: Tensor,
     ) -> Tensor:
         """Normalised in, scalar loss out."""
 

@@ -29,7 +29,7 @@ from demoloop.datasets import (
     open_dataset,
     open_numbers,
 )
-from demoloop.policies.augment import augment
+from demoloop.policies.augment import augment, augment_goal
 from demoloop.policies.checkpoint import Checkpoint, shape_to_json
 from demoloop.policies.curves import plot_curves
 from demoloop.policies.errors import PolicyError
@@ -183,7 +183,8 @@ class Trainer:
             name: augment(self.policy.resize(image), config.augment)
             for name, image in batch.images.items()
         }
-        loss: Tensor = model(pixels, batch.proprioception, batch.actions, batch.is_pad)
+        goal = augment_goal(batch.goal, config.augment)
+        loss: Tensor = model(pixels, batch.proprioception, goal, batch.actions, batch.is_pad)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.policy.parameters(), config.gradient_clip)
         self.optimizer.step()

@@ -3,6 +3,7 @@
 from demoloop.robot.errors import ActionError, DemoloopError, RobotError
 from demoloop.robot.interface import Action, Agent, Observation, Robot, check_action
 from demoloop.robot.loop import LoopReport, OnStep, WallClock, run_episode
+from demoloop.robot.marked import Marked, Marks
 from demoloop.robot.spec import CameraSpec, JointSpec, RobotSpec
 
 __all__ = [
@@ -13,6 +14,8 @@ __all__ = [
     "DemoloopError",
     "JointSpec",
     "LoopReport",
+    "Marked",
+    "Marks",
     "Observation",
     "OnStep",
     "Robot",

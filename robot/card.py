@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demoloop.robot.errors import RobotError
+from demoloop.robot.marked import Marks
 from demoloop.robot.signature import split
 from demoloop.robot.spec import RobotSpec
 
@@ -60,6 +61,7 @@ class PolicyCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     horizon: int  # steps of 1 / spec.control_hz
     action_kind: Literal["absolute joint position targets"] = "absolute joint position targets"
     tasks: tuple[str, ...]
+    marks: Marks | None = None  # what a person must point at; None: nothing
     dataset_view: str  # hash of the episodes and edits it was trained on
     code_version: str
     train_config: dict[str, str | int | float | bool]
@@ -77,6 +79,11 @@ class PolicyCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise CardError(
                 f"the policy card names proprioception {sorted(unknown)}; "
                 f"{self.spec.name} has {', '.join(self.spec.proprioception_names)}"
+            )
+        if self.marks is not None and self.marks.camera not in self.spec.camera_names:
+            raise CardError(
+                f"the policy card has marks in the picture of {self.marks.camera!r}; "
+                f"{self.spec.name} has {', '.join(self.spec.camera_names) or 'no camera'}"
             )
         num_inputs, action_dim = len(self.proprioception_names), self.spec.action_dim
         _check_numbers("proprioception_low", self.proprioception_low, num_inputs)
@@ -107,7 +114,9 @@ class PolicyCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
                     "export the policy again, or install the demoloop that wrote it"
                 )
             return msgspec.json.decode(text, type=cls)
-        except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        except CardError:
+            raise
+        except (msgspec.MsgspecError, RecursionError, UnicodeError, RobotError) as error:
             raise CardError(f"the policy card cannot be read: {error}") from error
 
 
@@ -133,6 +142,14 @@ def probe_input(card: PolicyCard) -> tuple[dict[str, NDArray[np.uint8]], NDArray
     low, high = np.array(card.proprioception_low), np.array(card.proprioception_high)
     share = np.atleast_1d(bits.random_raw(len(low))) / 2.0**64
     return images, (low + share * (high - low)).astype(np.float32)
+
+
+def probe_goal(card: PolicyCard) -> NDArray[np.float32] | None:
+    """Makes the marks (num_marks, 2) of the parity probe, where the policy takes any."""
+    if card.marks is None:
+        return None
+    raw = np.random.PCG64(card.parity.seed + 1).random_raw(2 * len(card.marks.names))
+    return (np.reshape(raw, (-1, 2)) / 2.0**64).astype(np.float32)
 
 
 def read_card(data: Buffer) -> PolicyCard:

@@ -24,6 +24,9 @@ class Observation:
     proprioception: NDArray[np.float32]  # (2 * action_dim,): joint positions, then velocities
     images: Mapping[str, NDArray[np.uint8]]  # camera -> (height, width, 3) RGB
     image_times: Mapping[str, float]  # camera -> s, same clock as `time`, when it was captured
+    goal: NDArray[np.float32] | None = None
+    """What a person points at: marks (num_marks, 2) in the picture of the task's mark camera, x
+    right and y down from 0 to 1, the same all through an episode. None where nobody points."""
 
 
 class Robot(Protocol):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -25,6 +26,7 @@ from demoloop.robot.emulator.emulator import Emulator, emulated_arm
 from demoloop.robot.safety import Body, Limits, SafetyError, Supervised
 from demoloop.robot.servo_arm import ServoArm
 from demoloop.sim.errors import SimError
+from demoloop.sim.pointing import point_at
 from demoloop.sim.randomize import Disturbance
 from demoloop.sim.robot import REST_STEPS, in_openings, lay_out
 from demoloop.sim.task import Task
@@ -58,7 +60,12 @@ class EmulatedRobot:
     """
 
     def __init__(
-        self, task: Task, seeds: Iterable[int], *, disturbance: Disturbance | None = None
+        self,
+        task: Task,
+        seeds: Iterable[int],
+        *,
+        disturbance: Disturbance | None = None,
+        misleads: bool = False,
     ) -> None:
         """Stores, and builds the world; the block starts the emulator.
 
@@ -66,12 +73,15 @@ class EmulatedRobot:
             task: What stands on the table.
             seeds: One is taken at each reset.
             disturbance: Somebody who nudges the arm now and then.
+            misleads: Whoever points, where the task has marks, points at what is not meant.
         """
         self.task = task
         self.seed = -1
         self.model = build_model(task.mjcf)
         self.data = mujoco.MjData(self.model)
         self._seeds: Iterator[int] = iter(seeds)
+        self._misleads = misleads
+        self._goal: NDArray[np.float32] | None = None  # of this episode
         self._clock = WallClock()
         self._disturbance = disturbance
         self._solved_since: float | None = None  # s
@@ -152,6 +162,9 @@ class EmulatedRobot:
         placed[:6] = control.state().qpos[:6]  # it droops below its goal, as in the simulation
         control.place(placed.tolist(), holds=False, mocap=markers.ravel().tolist())
         self._settle()
+        if self.task.pointing is not None:
+            world = (self.spec, self.model, self.data, self.seed)
+            self._goal = point_at(self.task.pointing, *world, misleads=self._misleads)
         self._solved_since, self._is_solved_for_good = None, False
         self._began_at = self._clock.now()
         if self._disturbance is not None:
@@ -160,7 +173,7 @@ class EmulatedRobot:
 
     def observe(self) -> Observation:
         """Looks once, and takes the mirror along."""
-        observation = self.supervised.observe()
+        observation = replace(self.supervised.observe(), goal=self._goal)
         now = self._clock.now()
         if now - self._mirrored_at < 0.5 / self.spec.control_hz:
             return observation  # a guard looks more often than anybody needs to know the truth

@@ -22,6 +22,7 @@ from demoloop.sim.make import find_task, make_robot
 from demoloop.sim.randomize import Randomization
 from demoloop.sim.robot import SimRobot
 from demoloop.sim.seeds import check_evaluation_seeds
+from demoloop.sim.tasks import TASKS
 from demoloop.sim.workers import worker_pool
 
 MakeAgent = Callable[[SimRobot | EmulatedRobot], Agent]
@@ -48,6 +49,7 @@ class Evaluation:
     task: str
     episodes: tuple[EpisodeResult, ...]
     randomization: Randomization | None = None  # how much the worlds differed
+    misleads: bool = False  # whoever pointed pointed at what was not meant
 
     @property
     def num_successes(self) -> int:
@@ -71,6 +73,7 @@ class Evaluation:
         seeds = [episode.seed for episode in self.episodes]
         time = "" if self.median_seconds is None else f", median {self.median_seconds:.1f} s"
         where = " in randomised worlds" if self.randomization else ""
+        where += " with misleading marks" if self.misleads else ""
         return (
             f"{self.task}: {self.num_successes} of {len(seeds)} succeeded{where} "
             f"(95 % interval {100 * low:.0f} to {100 * high:.0f} %, "
@@ -83,6 +86,7 @@ class Evaluation:
         value = {
             "task": self.task,
             "randomization": asdict(self.randomization) if self.randomization else None,
+            "misleading_marks": self.misleads,
             "successes": self.num_successes,
             "episodes": len(self.episodes),
             "interval": [low, high],
@@ -116,6 +120,7 @@ def evaluate(
     video: bool = True,
     randomization: Randomization | None = None,
     acting_hz: float | None = None,
+    misleads: bool = False,
     progress: bool = True,
 ) -> Evaluation:
     """Runs one episode per seed and returns what came of each.
@@ -130,15 +135,18 @@ def evaluate(
         randomization: How much the worlds differ; None for the plain one.
         acting_hz: Actions per second, for an agent that ticks like a guard; None for the control
             rate.
+        misleads: The control experiment of a policy that is told by marks: whoever points, points
+            at what is not meant, and who listens must fail.
         progress: Shows a bar.
 
     Raises:
-        SimError: There is no such task or no seed, a seed belongs to training, or a worker died.
+        SimError: There is no such task or no seed, a seed belongs to training, nobody points in
+            this task, or a worker died.
     """
     check_evaluation_seeds(seeds)
     if workers < 1:
         raise SimError(f"{workers} workers cannot judge anything; ask for at least 1")
-    find_task(task)  # an unknown name is refused here, not in a worker
+    check_misleads(task, misleads)  # also that there is such a task
     if folder is not None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -147,14 +155,14 @@ def evaluate(
                 f"{folder} cannot be made: {error.strerror}; choose another folder for the videos"
             ) from error
     films = folder if video else None
+    world = (randomization, acting_hz, misleads)
     shares = [list(seeds[i : i + _SHARE]) for i in range(0, len(seeds), _SHARE)]
     results: list[EpisodeResult] = []
     bar = tqdm(total=len(seeds), desc=f"evaluate {task}", unit="episode", disable=not progress)
     with bar, worker_pool(workers) as pool:
         try:
             jobs = [
-                pool.submit(_run_share, task, make_agent, share, films, randomization, acting_hz)
-                for share in shares
+                pool.submit(_run_share, task, make_agent, share, films, *world) for share in shares
             ]
             for job in as_completed(jobs):
                 results += job.result()
@@ -166,7 +174,7 @@ def evaluate(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     results.sort(key=lambda result: result.seed)
-    evaluation = Evaluation(task, tuple(results), randomization)
+    evaluation = Evaluation(task, tuple(results), randomization, misleads)
     if folder is not None:
         evaluation.save(folder / "evaluation.json")
     return evaluation
@@ -178,6 +186,7 @@ def evaluate_emulated(
     seeds: Sequence[int],
     *,
     folder: Path | None = None,
+    misleads: bool = False,
     progress: bool = True,
 ) -> Evaluation:
     """Runs one episode per seed on the emulated arm, one after the other and in real time.
@@ -192,16 +201,27 @@ def evaluate_emulated(
     check_evaluation_seeds(seeds)
     results: list[EpisodeResult] = []
     bar = tqdm(seeds, desc=f"evaluate {task}, emulated", unit="episode", disable=not progress)
-    with EmulatedRobot(find_task(task), seeds) as robot:
+    check_misleads(task, misleads)
+    with EmulatedRobot(find_task(task), seeds, misleads=misleads) as robot:
         agent = make_agent(robot)
         for seed in bar:
             results.append(_run_emulated(robot, agent, seed, bar.write))
             bar.set_postfix_str(f"{sum(r.success for r in results)} succeeded")
-    evaluation = Evaluation(task, tuple(results))
+    evaluation = Evaluation(task, tuple(results), misleads=misleads)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         evaluation.save(folder / "evaluation.json")
     return evaluation
+
+
+def check_misleads(task: str, misleads: bool) -> None:
+    """Raises SimError for misleading marks where there are none."""
+    if find_task(task).pointing is None and misleads:
+        telling = [name for name, one in TASKS.items() if one.pointing is not None]
+        raise SimError(
+            f"nobody points at anything in {task}, so nobody can mislead; the tasks with marks "
+            f"are {', '.join(telling)}"
+        )
 
 
 def _run_emulated(
@@ -229,8 +249,12 @@ def _run_share(
     films: Path | None,
     randomization: Randomization | None = None,
     acting_hz: float | None = None,
+    misleads: bool = False,
 ) -> list[EpisodeResult]:
-    robot = make_robot(task, seeds, randomization=randomization, acting_hz=acting_hz)
+
+    robot = make_robot(
+        task, seeds, randomization=randomization, acting_hz=acting_hz, misleads=misleads
+    )
     try:
         agent = make_agent(robot)
         if films is None:

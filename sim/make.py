@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import count
 
-from demoloop.robot import RobotSpec
+from demoloop.robot import Marks, RobotSpec
 from demoloop.robot.arms.so101 import SO101
 from demoloop.sim.errors import SimError
 from demoloop.sim.randomize import Disturbance, Randomization
@@ -21,6 +21,11 @@ def find_task(name: str) -> Task:
     return TASKS[name]
 
 
+def marks_of(task: Task) -> Marks | None:
+    """Returns what is pointed at before the task begins; None where words say it all."""
+    return None if task.pointing is None else task.pointing.marks
+
+
 def make_robot(
     task: str,
     seeds: Iterable[int] | None = None,
@@ -29,6 +34,7 @@ def make_robot(
     randomization: Randomization | None = None,
     disturbance: Disturbance | None = None,
     acting_hz: float | None = None,
+    misleads: bool = False,
 ) -> SimRobot:
     """Returns the SO-101 at the task called `task`; seeds count up from 0 when not given."""
     return SimRobot(
@@ -38,4 +44,5 @@ def make_robot(
         randomization=randomization,
         disturbance=disturbance,
         acting_hz=acting_hz,
+        misleads=misleads,
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from demoloop.robot import Action, Observation, RobotSpec, check_action
 from demoloop.robot.arms.so101 import GRIPPER_CLOSED, GRIPPER_OPEN, SO101
 from demoloop.sim.errors import SimError
+from demoloop.sim.pointing import point_at
 from demoloop.sim.randomize import Disturbance, Randomization, Randomizer
 from demoloop.sim.task import Task
 from demoloop.sim.world import build_model
@@ -54,6 +55,7 @@ class SimRobot:
         randomization: Randomization | None = None,
         disturbance: Disturbance | None = None,
         acting_hz: float | None = None,
+        misleads: bool = False,
     ) -> None:
         """Builds the world; rendering starts with the first `observe`.
 
@@ -65,6 +67,7 @@ class SimRobot:
             disturbance: Somebody who nudges the arm now and then.
             acting_hz: Actions per second; None for the control rate. Cameras go on taking a
                 picture per control period, which stays until the next one.
+            misleads: Whoever points, where the task has marks, points at what is not meant.
 
         Raises:
             SimError: Actions would come more rarely than pictures, or more often than physics goes.
@@ -79,6 +82,8 @@ class SimRobot:
         self._acts_per_step = self._count_acts(acting_hz or spec.control_hz)
         self._randomizer = Randomizer(self.model, randomization or Randomization())
         self._disturbance = disturbance
+        self._misleads = misleads
+        self._goal: NDArray[np.float32] | None = None  # of this episode
         self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
         self._num_acts = 0  # of this episode
         self._solved_acts = 0
@@ -118,6 +123,10 @@ class SimRobot:
         for _ in range(5 * self._substeps):  # let things settle on the table
             mujoco.mj_step(self.model, self.data)
         self.data.time = 0.0
+        pointing = self.task.pointing
+        if pointing is not None and pointing.marks.camera in self._spec.camera_names:
+            world = (self._spec, self.model, self.data, self.seed)
+            self._goal = point_at(pointing, *world, misleads=self._misleads)
         self._num_acts = self._solved_acts = 0
         self._images = {}
 
@@ -139,6 +148,7 @@ class SimRobot:
             proprioception=np.concatenate([self.positions(), velocity]).astype(np.float32),
             images=self._images,
             image_times=dict.fromkeys(self._images, self._images_at),
+            goal=self._goal,
         )
 
     def _is_picture_due(self, now: float) -> bool:

@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from demoloop.robot import Agent
+from demoloop.robot import Agent, Marks
 
 
 class World(Protocol):
@@ -24,6 +24,19 @@ class World(Protocol):
     def positions(self) -> NDArray[np.float64]:
         """Joint positions (6,) [rad], the jaw as opening 0..1."""
         ...
+
+
+PointedAt = Callable[[mujoco.MjData, np.random.Generator | None], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Pointing:
+    """What a person points at before an episode, so that the arm knows what is meant."""
+
+    marks: Marks
+    pointed_at: PointedAt
+    """The points (num_marks, 3) [m] when an episode starts; with a generator those of somebody
+    who points at things that are not meant, to find out whether a policy listens at all."""
 
 
 @dataclass(frozen=True)
@@ -40,3 +53,5 @@ class Task:
     """Looks at physics alone: things lie at rest where they should and nobody holds them."""
     make_expert: Callable[[World, int], Agent]
     """A scripted demonstrator that sees the simulation; the int seeds its human variation."""
+    pointing: Pointing | None = None
+    """None: the instruction says it all."""

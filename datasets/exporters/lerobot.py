@@ -30,7 +30,7 @@ from demoloop.datasets.lerobot_index import EpisodeIndex
 from demoloop.datasets.lerobot_read import Dataset
 from demoloop.datasets.lerobot_table import data_table
 from demoloop.datasets.stats import FeatureStats, ImageStats, NestedStats, to_lerobot
-from demoloop.datasets.step_log import Steps, content_hash
+from demoloop.datasets.step_log import Steps, content_hash, goal_rows
 
 SPLITS = ("train", "val", "test")
 """Come first, in this order; then others by name, then the episodes of no split."""
@@ -63,7 +63,7 @@ def export(dataset: Dataset, out: Path, progress: bool) -> None:
         stats = recorded.stats if recorded else _stats(dataset, i, steps)
         entries.append(_entry(info, number, steps, hashes, stats))
         first_frame += len(steps)
-    index = EpisodeIndex(out, spec)
+    index = EpisodeIndex(out, spec, dataset.marks)
     index.load(entries)
     _write_splits(out, [dataset.episodes[i].split for i in order])
 
@@ -97,6 +97,8 @@ def _stats(dataset: Dataset, i: int, steps: Steps) -> dict[str, NestedStats]:
         layout.STATE: FeatureStats.of(steps.proprioception),
         layout.ACTION: FeatureStats.of(steps.actions),
     }
+    if steps.goal is not None:
+        stats[layout.GOAL] = FeatureStats.of(goal_rows(steps))
     for camera in dataset.spec.camera_names:
         gathered = ImageStats()
         for frame in dataset.frames(i, camera):

@@ -45,4 +45,5 @@ def steps_of(dataset: Dataset, i: int) -> Steps:
         pictures={},
         is_takeover=column(layout.TAKEOVER, np.zeros(steps, np.bool_)).astype(np.bool_),
         events=tuple((step, str(what)) for step, what in enumerate(events) if what),
+        goal=None if lowdim.goal is None else lowdim.goal[0],
     )

@@ -70,6 +70,8 @@ class Options:
     """Steps to follow one chunk."""
     randomize: bool = False
     """Let colours, light, cameras, friction, servos and delay differ from world to world."""
+    misleading_marks: bool = False
+    """The control experiment where people point, as in sort: at another cube, another tray."""
     out: Path | None = None
     """Folder for evaluation.json and a video of every episode, failures first."""
     workers: int = 2
@@ -103,8 +105,10 @@ def _judge(options: Options, agent: PolicyAgent | ExpertAgent) -> Evaluation:
             workers=options.workers,
             folder=options.out,
             randomization=MODERATE if options.randomize else None,
+            misleads=options.misleading_marks,
         )
     check_emulated(options.robot)
     if options.randomize:
         raise RobotError("--randomize changes simulated worlds only; leave it out, or use sim")
-    return evaluate_emulated(options.task, agent, seeds, folder=options.out)
+    misleads = options.misleading_marks
+    return evaluate_emulated(options.task, agent, seeds, folder=options.out, misleads=misleads)

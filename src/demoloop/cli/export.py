@@ -62,5 +62,7 @@ def some_frames(dataset: Dataset, count: int) -> list[dict[str, NDArray[Any]]]:
         for step in steps:
             frame: dict[str, NDArray[Any]] = {"proprioception": episode.proprioception[step]}
             frame |= {f"image.{name}": images[step] for name, images in episode.images.items()}
+            if episode.goal is not None:
+                frame["goal"] = episode.goal
             frames.append(frame)
     return frames

@@ -13,6 +13,7 @@ from demoloop.deploy.fit import check_fit
 from demoloop.policies import Policy
 from demoloop.robot import Observation, RobotSpec, run_episode
 from demoloop.robot.arms.so101 import SO101
+from demoloop.robot.marked import check_goal
 from demoloop.sim import SimError, make_robot
 from demoloop.sim.evaluate import wilson_interval
 from demoloop.sim.make import find_task
@@ -37,10 +38,12 @@ class TorchPolicy:
             name: torch.from_numpy(observation.images[name][None].copy())
             for name in self._spec.camera_names
         }
+        state = torch.from_numpy(observation.proprioception[None])
+        goal = None
+        if self._policy.shape.marks is not None:
+            goal = torch.from_numpy(check_goal(observation.goal, self._policy.shape.marks)[None])
         with torch.no_grad():
-            chunk = self._policy.predict(
-                images, torch.from_numpy(observation.proprioception[None])
-            )[0].numpy()
+            chunk = self._policy.predict(images, state, goal)[0].numpy()
         return ActionChunk(np.clip(chunk, self._spec.low, self._spec.high), observation.time)
 
 

@@ -53,7 +53,8 @@ def main(options: Options) -> int:
     for sentence in left_out(dataset):
         print(f"demoloop: {sentence}", file=sys.stderr)
     card = policy.card
-    check_recording(card.spec, card.proprioception_names, dataset, f"the policy {options.policy}")
+    needed, what = card.proprioception_names, f"the policy {options.policy}"
+    check_recording(card.spec, needed, card.marks, dataset, what)
     unseen = unseen_episodes(card, dataset)
     episodes = chosen_episodes(options, dataset, unseen)
     try:

@@ -25,7 +25,7 @@ from demoloop.robot import RobotError, run_episode
 from demoloop.robot.arms.so101 import SO101
 from demoloop.sim.astray import SHARE, check_recoveries, demonstrator, leaving_out_blunders
 from demoloop.sim.errors import DEAD_WORKER, SimError
-from demoloop.sim.make import find_task, make_robot
+from demoloop.sim.make import find_task, make_robot, marks_of
 from demoloop.sim.randomize import MODERATE, Disturbance
 from demoloop.sim.seeds import FIRST_TRAINING_SEED, check_training_seeds
 from demoloop.sim.tasks import TASKS
@@ -102,7 +102,8 @@ def _record_live(options: Options) -> int:
     if port == EMULATED:
         check_emulated(options.robot)
         task = find_task(options.task)
-        with DatasetWriter(options.out, arm.spec, recovers=False) as writer:
+        marks = marks_of(task)
+        with DatasetWriter(options.out, arm.spec, marks=marks, recovers=False) as writer:
             first = _next_seed(options, task.instruction) if writer.num_episodes else options.seed
             record_emulated(options, first, writer)
         return writer.num_episodes
@@ -129,7 +130,7 @@ def record_expert(options: Options, *, progress: bool = True) -> int:
     """
     _check(options)
     task = find_task(options.task)
-    with DatasetWriter(options.out, SO101, recovers=False) as writer:
+    with DatasetWriter(options.out, SO101, marks=marks_of(task), recovers=False) as writer:
         first = _next_seed(options, task.instruction) if writer.num_episodes else options.seed
         bar = tqdm(
             total=options.episodes, initial=writer.num_episodes, disable=not progress,

@@ -75,7 +75,9 @@ def main(options: Options) -> int:
         within = WithinSeenRange(policy, policy.card, events)
         name = options.policy.name
         with (
-            PolicyServer(within, options.bind, name, keys, events) as server,
+            PolicyServer(
+                within, options.bind, name, keys, events, marks=policy.card.marks
+            ) as server,
             measured(options.metrics, lambda: server_metrics(server, events)) as url,
         ):
             # Another process waits for this line and reads the endpoint off it.
@@ -101,8 +103,10 @@ def _say(line: str) -> None:
 def _describe(path: Path, policy: OnnxPolicy) -> str:
     spec = policy.spec
     cameras = " and ".join(f"{c.name} {c.height}x{c.width}" for c in spec.cameras) or "no camera"
+    marks = policy.card.marks
+    told = "" if marks is None else f"told {' and '.join(marks.names)} in {marks.camera}, "
     return (
-        f"{path.name}: {policy.card.policy} for {spec.name}, {cameras}, "
+        f"{path.name}: {policy.card.policy} for {spec.name}, {cameras}, {told}"
         f"{policy.card.horizon} steps at {spec.control_hz:g} Hz, {policy.signed}, "
         f"computed by {policy.provider}"
     )
