@@ -24,14 +24,14 @@ import pyarrow.parquet as pq
 
 from demoloop.datasets import lerobot_layout as layout
 from demoloop.datasets.camera_stream import file_sha256, video_path
-from demoloop.datasets.collection import is_collection
 from demoloop.datasets.disk import disk_error, give_up_reserve, keep_reserve
 from demoloop.datasets.durable import exclusive, move_file, replace_file
 from demoloop.datasets.episode import Episode
 from demoloop.datasets.errors import DatasetError
 from demoloop.datasets.journal import JournalEntry, append_entry, read_journal
 from demoloop.datasets.lerobot_index import EpisodeIndex
-from demoloop.datasets.lerobot_info import Info, read_info
+from demoloop.datasets.lerobot_info import read_info
+from demoloop.datasets.lerobot_new import check_folder, check_same, check_spec
 from demoloop.datasets.lerobot_table import data_table
 from demoloop.datasets.recorder import stage_episode
 from demoloop.datasets.staging import StagedEpisode, salvage
@@ -78,8 +78,8 @@ class DatasetWriter:
 
     def __enter__(self) -> DatasetWriter:
         """Creates the dataset or goes on with it; raises DatasetError when the specs differ."""
-        _check_spec(self.spec, self.marks)
-        _check_folder(self.root)
+        check_spec(self.spec, self.marks)
+        check_folder(self.root)
         try:
             self._held.enter_context(exclusive(self.root / layout.LOCK, wait=False))
             try:
@@ -130,7 +130,7 @@ class DatasetWriter:
     def _open(self) -> None:
         exists = (self.root / layout.INFO).exists()
         if exists:
-            _check_same(self.root, read_info(self.root), self.spec, self.marks)
+            check_same(self.root, read_info(self.root), self.spec, self.marks)
         elif (self.root / layout.JOURNAL).exists():
             raise DatasetError(f"{self.root}: {layout.INFO} is gone; copy the dataset again")
         keep_reserve(self.root, self.spec)
@@ -287,69 +287,3 @@ def _unless_in_use(folder: Path) -> Iterator[bool]:
 
 def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
-
-
-def _check_spec(spec: RobotSpec, marks: Marks | None) -> None:
-    if marks is not None and marks.camera not in spec.camera_names:
-        raise DatasetError(
-            f"marks are in the picture of camera {marks.camera!r}; {spec.name} has "
-            f"{', '.join(spec.camera_names) or 'none'}"
-        )
-    if spec.control_hz < 1 or spec.control_hz != int(spec.control_hz):
-        raise DatasetError(
-            f"{spec.name} has a control rate of {spec.control_hz} Hz; a LeRobot dataset needs a "
-            "whole number of frames per second"
-        )
-    for camera in spec.camera_names:
-        if "/" in camera:
-            raise DatasetError(f"camera {camera!r}: LeRobot allows no '/' in a name; rename it")
-
-
-def _check_folder(root: Path) -> None:
-    """Raises DatasetError when something else is in the folder."""
-    if is_collection(root):
-        raise DatasetError(
-            f"{root} is a collection, which holds no recording; record into one of its datasets"
-        )
-    if root.exists() and not (root / layout.INFO).exists():
-        # A writer killed while creating the dataset leaves its own folder, and an empty meta.
-        known = {layout.OURS.name, layout.INFO.parent.name}
-        if not root.is_dir() or any(entry.name not in known for entry in root.iterdir()):
-            raise DatasetError(f"{root} is not empty and no dataset; record into a new folder")
-
-
-def _check_same(root: Path, info: Info, ours: RobotSpec, marks: Marks | None) -> None:
-    """Raises DatasetError that names the first difference between a dataset and what is to come."""
-    theirs = info.spec
-    if theirs is None:
-        raise DatasetError(f"{root} was not written by demoloop; record into a new folder")
-    if info.marks != marks:
-        there, here = (
-            "nothing" if one is None else f"{', '.join(one.names)} in the picture of {one.camera}"
-            for one in (info.marks, marks)
-        )
-        raise DatasetError(
-            f"in {root} people point at {there}, now at {here}; record into a new folder"
-        )
-    if theirs == ours:
-        return
-    for what, old, new in (
-        ("joint", {j.name: j for j in theirs.joints}, {j.name: j for j in ours.joints}),
-        ("camera", {c.name: c for c in theirs.cameras}, {c.name: c for c in ours.cameras}),
-    ):
-        for name in [*old, *new]:
-            if old.get(name) != new.get(name):
-                difference = (
-                    f"{what} {name!r} is {old.get(name) or 'absent'} in the dataset and "
-                    f"{new.get(name) or 'absent'} on the robot"
-                )
-                break
-        else:
-            continue
-        break
-    else:
-        difference = (
-            f"it holds {theirs.name} at {theirs.control_hz:g} Hz with {theirs.joint_names}, the "
-            f"robot is {ours.name} at {ours.control_hz:g} Hz with {ours.joint_names}"
-        )
-    raise DatasetError(f"{root} is of another robot: {difference}; record into a new folder")

@@ -89,7 +89,7 @@ class ActPolicy(Policy):
         self.style_head = Linear(dim, 2 * config.latent_dim)
 
     def infer(
-        self, pixels: dict[str, Tensor], proprioception: Tensor, goal: Tensor | None
+        self, pixels: dict[str, Tensor], proprioception: Tensor, goal: Tensor | None = None
     ) -> Tensor:
         """Normalised in, normalised chunk (B, horizon, A) out, with z at the prior's mean."""
         latent = proprioception.new_zeros(len(proprioception), self.config.latent_dim)
@@ -99,9 +99,9 @@ class ActPolicy(Policy):
         self,
         pixels: dict[str, Tensor],
         proprioception: Tensor,
-        goal: Tensor | None,
         chunk: Tensor,
         is_pad: Tensor,
+        goal: Tensor | None = None,
     ) -> Tensor:
         """Reconstruction (L1) plus the weighted Kullback-Leibler divergence from the prior."""
         mean, log_variance = self._encode_style(proprioception, chunk, is_pad)

@@ -121,7 +121,7 @@ class ChunkPolicy(Policy):
         )
 
     def infer(
-        self, pixels: dict[str, Tensor], proprioception: Tensor, goal: Tensor | None
+        self, pixels: dict[str, Tensor], proprioception: Tensor, goal: Tensor | None = None
     ) -> Tensor:
         """Normalised in, normalised chunk (B, horizon, A) out."""
         seen = [self.encoders[name](pixels[name]) for name in self.shape.cameras]
@@ -139,9 +139,9 @@ class ChunkPolicy(Policy):
         self,
         pixels: dict[str, Tensor],
         proprioception: Tensor,
-        goal: Tensor | None,
         chunk: Tensor,
         is_pad: Tensor,
+        goal: Tensor | None = None,
     ) -> Tensor:
         """Mean absolute error: the median answer where demonstrators differ."""
         return masked_l1(self.infer(pixels, proprioception, goal), chunk, is_pad)

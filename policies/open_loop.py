@@ -144,7 +144,11 @@ def whole_proprioception(spec: RobotSpec, dataset: Dataset, lowdim: Lowdim) -> N
 
 
 def check_recording(
-    spec: RobotSpec, needed: Sequence[str], marks: Marks | None, dataset: Dataset, what: str
+    spec: RobotSpec,
+    needed: Sequence[str],
+    dataset: Dataset,
+    what: str,
+    marks: Marks | None = None,
 ) -> None:
     """Raises PolicyError in one sentence when recordings are not of the robot a policy knows.
 
@@ -153,9 +157,9 @@ def check_recording(
     Args:
         spec: Of the robot the policy was trained for.
         needed: Names of the proprioception it looks at.
-        marks: What it must be pointed at; None for one that is told nothing.
         dataset: The recordings.
         what: Names the policy in the message.
+        marks: What it must be pointed at; None for one that is told nothing.
     """
     found, root = dataset.spec, dataset.root
     cameras = [f"{c.name} {c.width}x{c.height}" for c in spec.cameras]

@@ -86,31 +86,31 @@ class Policy(nn.Module, ABC):
         self,
         pixels: dict[str, Tensor],
         proprioception: Tensor,
-        goal: Tensor | None,
         actions: Tensor,
         is_pad: Tensor,
+        goal: Tensor | None = None,
     ) -> Tensor:
         """Returns the training loss, a scalar. Training and DDP call the module itself.
 
         Args:
             pixels: camera -> (B, 3, h, w) float in [-0.5, 0.5], resized and augmented.
             proprioception: (B, P) in SI units.
-            goal: (B, num_marks, 2), None where the shape has no marks.
             actions: (B, horizon, A) absolute targets in SI units.
             is_pad: (B, horizon) bool, steps after the end of the episode.
+            goal: (B, num_marks, 2); None where the shape has no marks.
         """
         relative = actions - self._origin(proprioception)
         return self.loss(
             pixels,
             self.normalize_proprioception(proprioception),
-            goal,
             self.normalize_actions(relative),
             is_pad,
+            goal,
         )
 
     @abstractmethod
     def infer(
-        self, pixels: dict[str, Tensor], proprioception: Tensor, goal: Tensor | None
+        self, pixels: dict[str, Tensor], proprioception: Tensor, goal: Tensor | None = None
     ) -> Tensor:
         """Normalised in, normalised chunk (B, horizon, A) out."""
 
@@ -119,9 +119,9 @@ class Policy(nn.Module, ABC):
         self,
         pixels: dict[str, Tensor],
         proprioception: Tensor,
-        goal: Tensor | None,
         chunk: Tensor,
         is_pad: Tensor,
+        goal: Tensor | None = None,
     ) -> Tensor:
         """Normalised in, scalar loss out."""
 

@@ -184,7 +184,7 @@ class Trainer:
             for name, image in batch.images.items()
         }
         goal = augment_goal(batch.goal, config.augment)
-        loss: Tensor = model(pixels, batch.proprioception, goal, batch.actions, batch.is_pad)
+        loss: Tensor = model(pixels, batch.proprioception, batch.actions, batch.is_pad, goal)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.policy.parameters(), config.gradient_clip)
         self.optimizer.step()

@@ -44,9 +44,8 @@ def check_goal(goal: NDArray[np.float32] | None, marks: Marks) -> NDArray[np.flo
     # Written so that a NaN fails it too.
     if goal.shape != expected or not ((goal >= 0) & (goal <= 1)).all():
         raise RobotError(
-            f"marks of shape {goal.shape} between {goal.min(initial=1):.3g} and "
-            f"{goal.max(initial=0):.3g}, expected {expected} between 0 and 1: x and y of {names} "
-            f"in the picture of {marks.camera}"
+            f"marks of shape {goal.shape}, {str(goal.tolist())[:80]}, expected {expected} between "
+            f"0 and 1: x and y of {names} in the picture of {marks.camera}"
         )
     return goal
 

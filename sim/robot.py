@@ -83,7 +83,7 @@ class SimRobot:
         self._randomizer = Randomizer(self.model, randomization or Randomization())
         self._disturbance = disturbance
         self._misleads = misleads
-        self._goal: NDArray[np.float32] | None = None  # of this episode
+        self.goal: NDArray[np.float32] | None = None  # what is pointed at in this episode
         self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
         self._num_acts = 0  # of this episode
         self._solved_acts = 0
@@ -126,7 +126,7 @@ class SimRobot:
         pointing = self.task.pointing
         if pointing is not None and pointing.marks.camera in self._spec.camera_names:
             world = (self._spec, self.model, self.data, self.seed)
-            self._goal = point_at(pointing, *world, misleads=self._misleads)
+            self.goal = point_at(pointing, *world, misleads=self._misleads)
         self._num_acts = self._solved_acts = 0
         self._images = {}
 
@@ -148,7 +148,7 @@ class SimRobot:
             proprioception=np.concatenate([self.positions(), velocity]).astype(np.float32),
             images=self._images,
             image_times=dict.fromkeys(self._images, self._images_at),
-            goal=self._goal,
+            goal=self.goal,
         )
 
     def _is_picture_due(self, now: float) -> bool:

@@ -101,6 +101,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def make_wave() -> Callable[..., Episode]:
+    return make_episode
+
+
+@pytest.fixture(scope="session")
 def make_dataset() -> Callable[..., Path]:
     return write_dataset
 

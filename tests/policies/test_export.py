@@ -130,16 +130,16 @@ class DiffersInOnePlace(ChunkPolicy):
 
     by = 1e-3
 
-    def infer(self, pixels: dict[str, torch.Tensor], proprioception: torch.Tensor) -> torch.Tensor:
-        chunk = super().infer(pixels, proprioception)
+    def infer(self, pixels: dict[str, torch.Tensor], *told: torch.Tensor) -> torch.Tensor:
+        chunk = super().infer(pixels, *told)
         return chunk + self.by if torch.compiler.is_exporting() else chunk
 
 
 class SaysNan(ChunkPolicy):
     """Divides by a zero."""
 
-    def infer(self, pixels: dict[str, torch.Tensor], proprioception: torch.Tensor) -> torch.Tensor:
-        return super().infer(pixels, proprioception) * torch.nan
+    def infer(self, pixels: dict[str, torch.Tensor], *told: torch.Tensor) -> torch.Tensor:
+        return super().infer(pixels, *told) * torch.nan
 
 
 @pytest.mark.parametrize("kind", [DiffersInOnePlace, SaysNan])

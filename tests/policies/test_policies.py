@@ -108,7 +108,7 @@ def test_chunk_is_predicted_relative_to_the_present_joints(
     policy: Policy, ranges: TrainingRanges, make_batch: Callable[..., Batch]
 ) -> None:
     # A network that answers 0 predicts the mean motion of training, from here.
-    policy.infer = lambda pixels, proprioception: torch.zeros(len(proprioception), 4, 3)  # type: ignore[method-assign]
+    policy.infer = lambda pixels, seen, goal=None: torch.zeros(len(seen), 4, 3)  # type: ignore[method-assign]
     batch = make_batch(2)
     answer = policy.predict(batch.images, batch.proprioception)
     expected = batch.proprioception[:, None, :3] + torch.from_numpy(ranges.action_mean)
@@ -123,7 +123,7 @@ def test_perfect_prediction_has_no_loss(
     policy.set_ranges(ranges)
     relative = batch.actions - batch.proprioception[:, None, :3]
     normal = (relative - torch.from_numpy(ranges.action_mean)) / torch.from_numpy(ranges.action_std)
-    policy.infer = lambda pixels, proprioception: normal  # type: ignore[method-assign]
+    policy.infer = lambda pixels, seen, goal=None: normal  # type: ignore[method-assign]
     assert loss(policy, batch) == pytest.approx(0, abs=1e-6)  # rounding of float32
 
 

@@ -14,12 +14,14 @@ from demoloop.robot.kinematics import Kinematics
 from demoloop.sim import TASKS, SimError, SimRobot, make_robot
 from demoloop.sim.randomize import MODERATE, Disturbance
 from demoloop.sim.robot import HOME
-from demoloop.sim.tasks import pick_place, push, stack
+from demoloop.sim.tasks import pick_place, push, sort, stack
 from demoloop.sim.world import set_free_body, touches_arm
 
 BLIND = replace(SO101, cameras=())  # rendering is most of a step's time; an expert needs none
-MOVABLE = {"pick_place": ["cube"], "stack": ["red", "green"], "push": ["block"]}
-AREAS = {"pick_place": pick_place.AREA, "stack": stack.AREA, "push": push.AREA}
+MOVABLE = {
+    "pick_place": ["cube"], "stack": ["red", "green"], "push": ["block"], "sort": [*sort.CUBES]
+}  # fmt: skip
+AREAS = {"pick_place": pick_place.AREA, "stack": stack.AREA, "push": push.AREA, "sort": sort.AREA}
 
 
 def starts(task: str, body: str, count: int) -> np.ndarray:
@@ -46,6 +48,9 @@ def bring_to_the_end(robot: SimRobot) -> str:
         set_free_body(model, data, "green", np.array([0.22, 0.0, 0.015]), 0.0)
         set_free_body(model, data, "red", np.array([0.22, 0.0, 0.045]), 0.0)
         body = "red"
+    elif robot.task.name == "sort":
+        body, tray = sort.wanted(data)
+        set_free_body(model, data, body, data.body(tray).xpos + np.array([0, 0, 0.019]), 0.0)
     else:
         set_free_body(model, data, "block", data.body("outline").xpos + np.array([0, 0, 0.01]), 0.0)
         data.mocap_quat[0] = 1.0, 0.0, 0.0, 0.0
@@ -140,7 +145,7 @@ def test_things_start_turned_anyhow(task: str, body: str) -> None:
 
 
 def test_areas_are_at_least_12_by_16_cm() -> None:
-    for task in (pick_place, stack):
+    for task in (pick_place, stack, sort):
         size = task.AREA[1] - task.AREA[0]
         assert size[0] >= 0.12 - 1e-9
         assert size[1] >= 0.16 - 1e-9
@@ -162,5 +167,5 @@ def test_cubes_of_stack_are_apart_enough_to_be_grasped() -> None:
 
 
 def test_unknown_task_is_answered_with_those_there_are() -> None:
-    with pytest.raises(SimError, match=r"no task 'pick'; there are pick_place, stack, push"):
+    with pytest.raises(SimError, match=r"no task 'pick'; there are pick_place, stack, push, sort"):
         make_robot("pick")

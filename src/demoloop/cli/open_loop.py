@@ -54,7 +54,7 @@ def main(options: Options) -> int:
         print(f"demoloop: {sentence}", file=sys.stderr)
     card = policy.card
     needed, what = card.proprioception_names, f"the policy {options.policy}"
-    check_recording(card.spec, needed, card.marks, dataset, what)
+    check_recording(card.spec, needed, dataset, what, card.marks)
     unseen = unseen_episodes(card, dataset)
     episodes = chosen_episodes(options, dataset, unseen)
     try:
