@@ -262,7 +262,7 @@ class DatasetWriter:
         except DatasetError:
             return None
         numbers = (len(self.spec.proprioception_names), self.spec.action_dim)
-        sizes = dict(zip((layout.STATE, layout.ACTION), numbers, strict=True))
+        sizes: dict[str, int] = dict(zip((layout.STATE, layout.ACTION), numbers, strict=True))
         if self.marks is not None:
             sizes[layout.GOAL] = 2 * len(self.marks.names)
         sizes |= {layout.IMAGES + camera: 3 for camera in self.spec.camera_names}
