@@ -130,16 +130,26 @@ class DiffersInOnePlace(ChunkPolicy):
 
     by = 1e-3
 
-    def infer(self, pixels: dict[str, torch.Tensor], *told: torch.Tensor) -> torch.Tensor:
-        chunk = super().infer(pixels, *told)
+    def infer(
+        self,
+        pixels: dict[str, torch.Tensor],
+        proprioception: torch.Tensor,
+        goal: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        chunk = super().infer(pixels, proprioception, goal)
         return chunk + self.by if torch.compiler.is_exporting() else chunk
 
 
 class SaysNan(ChunkPolicy):
     """Divides by a zero."""
 
-    def infer(self, pixels: dict[str, torch.Tensor], *told: torch.Tensor) -> torch.Tensor:
-        return super().infer(pixels, *told) * torch.nan
+    def infer(
+        self,
+        pixels: dict[str, torch.Tensor],
+        proprioception: torch.Tensor,
+        goal: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        return super().infer(pixels, proprioception, goal) * torch.nan
 
 
 @pytest.mark.parametrize("kind", [DiffersInOnePlace, SaysNan])
