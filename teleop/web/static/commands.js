@@ -1,8 +1,9 @@
 // Every command a person can give, and its key, gamepad button and gesture. A key may mean one thing in
 // each phase. teleop/commands.py says the same; a test compares the two.
 
-import { $, el, icon, keycap, show } from "./dom.js";
+import { $, el, icon, keycap, say, show } from "./dom.js";
 import { isField } from "./keyboard.js";
+import { t } from "./words.js";
 
 // phases: in which it is heard, all of them if none is named; shown: in which it is offered as a button,
 // where that is not the same.
@@ -99,6 +100,9 @@ export class Commands {
 
   update() {
     const { isDriving, phase } = this.state;
+    const end = this.buttons.get("stop").querySelector("[data-t]");
+    end.dataset.t = phase === "countdown" ? "command.cancel" : "command.stop";
+    say(end, t(end.dataset.t));
     for (const command of COMMANDS) {
       const button = this.buttons.get(command.name);
       if (!button) continue;

@@ -29,8 +29,8 @@ export const icon = (name) =>
 export const keycap = (code) => el("kbd", { translate: "no", text: keyName(code) });
 
 const SIGNS = {
-  Space: "␣", Escape: "Esc", ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓",
-  Enter: "⏎", Backspace: "⌫", Delete: "Del", ShiftLeft: "⇧", ShiftRight: "⇧", Slash: "/", Comma: ",",
+  Escape: "Esc", ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓",
+  Backspace: "⌫", Delete: "Del", ShiftLeft: "⇧", ShiftRight: "⇧", Slash: "/", Comma: ",",
   Period: ".", BracketLeft: "[", BracketRight: "]", Minus: "-", Equal: "=", Semicolon: ";",
   Quote: "'", Backquote: "`", Backslash: "\\", Tab: "Tab",
 };

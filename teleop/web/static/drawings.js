@@ -41,7 +41,8 @@ function gamepad() {
     text(x, y + 36, "does", label));
   const part = (index, x, width, label, name) => svg("g", { className: "key", "data-button": index },
     svg("rect", { x, y: name.endsWith("T") ? 3 : 25, width, height: 18, rx: 6 }),
-    text(x + width / 2, name.endsWith("T") ? 16 : 38, "does", `${name} ${label}`));
+    svg("text", { x: x + width / 2, y: name.endsWith("T") ? 16 : 38, className: "does", "text-anchor": "middle" },
+      svg("tspan", { translate: "no", className: "cap small", text: `${name} ` }), label));
   return [svg("svg", { className: "pad-drawing", viewBox: "0 0 332 150", role: "img", "aria-label": t("help.gamepad") },
     svg("path", { className: "body", d: "M92 50h148c30 0 46 22 54 56 7 30-6 40-20 36-14-5-26-26-42-26H100c-16 0-28 21-42 26-14 4-27-6-20-36 8-34 24-56 54-56z" }),
     part(6, 44, 100, t("key.open"), "LT"), part(4, 44, 100, t("key.lower"), "LB"),

@@ -2,34 +2,41 @@
 
 import { svg } from "./dom.js";
 
-// Each finger: where it leaves the palm, where its stretched tip is, where it is when folded.
-const FINGERS = [
-  { from: [20, 34], tip: [17, 9], folded: [20, 29] },
-  { from: [27, 32], tip: [26.5, 4], folded: [27, 26.5] },
-  { from: [34, 33], tip: [36, 8], folded: [34, 28] },
-  { from: [40.5, 36], tip: [45, 15], folded: [40.5, 32] },
-];
-const THUMBS = { out: [[18, 46], [6, 34]], folded: [[19, 45], [27, 40]], up: [[20, 38], [17, 12]] };
+// Each finger: where it leaves the palm and where its stretched tip is.
+const FINGERS = [[[20, 34], [16.5, 10]], [[27, 32], [26.5, 5]], [[34, 33], [36.5, 9]], [[40.5, 36], [46, 17]]];
 
 const SHAPES = {
-  open_palm: { fingers: [1, 1, 1, 1], thumb: "out" },
-  fist: { fingers: [0, 0, 0, 0], thumb: "folded" },
-  victory: { fingers: [1, 1, 0, 0], thumb: "folded" },
-  pointing: { fingers: [1, 0, 0, 0], thumb: "folded" },
-  thumb_up: { fingers: [0, 0, 0, 0], thumb: "up" },
-  thumb_down: { fingers: [0, 0, 0, 0], thumb: "up", turned: true },
+  open_palm: { fingers: [1, 1, 1, 1], thumb: [[19, 48], [6, 35]] },
+  fist: { fingers: [0, 0, 0, 0] },
+  victory: { fingers: [1, 1, 0, 0] },
+  pointing: { fingers: [1, 0, 0, 0] },
+  thumb_up: { isThumb: true },
+  thumb_down: { isThumb: true, transform: "rotate(180 29 33)" },
 };
 
+const line = (from, to, width) => svg("path", { d: `M${from}L${to}`, "stroke-width": width, className: "finger" });
+const gap = (d) => svg("path", { d, className: "gap" });
+
+// From the side: four folded fingers one above the other, the thumb stretched away from them.
+function thumb() {
+  return [line([20, 34], [27, 11], 9), svg("rect", { x: 15, y: 26, width: 31, height: 29, rx: 8, className: "palm" }),
+    gap("M33 33.5H46M33 40.5H46M33 47.5H46")];
+}
+
+// From the front; a thumb that is not stretched lies across the folded fingers.
+function palm({ fingers, thumb: stretched }) {
+  return [
+    ...FINGERS.filter((_, i) => fingers[i]).map(([from, tip]) => line(from, tip, 6.4)),
+    svg("rect", { x: 16.5, y: 27, width: 27.5, height: 30, rx: 9, className: "palm" }),
+    ...(stretched ? [line(...stretched, 6.6)]
+      : [gap("M23.5 29V39M30.3 29V39M37 29V39"), gap("M17 42.5H33Q37 42.5 36 46.5")]),
+  ];
+}
+
 export function hand(name) {
-  const shape = SHAPES[name];
-  const line = (from, to, width) => svg("path", {
-    d: `M${from}L${to}`, "stroke-width": width, className: "finger",
-  });
-  const parts = svg("g", shape.turned ? { transform: "rotate(180 30 32)" } : {});
-  FINGERS.forEach(({ from, tip, folded }, i) => parts.append(line(from, shape.fingers[i] ? tip : folded, 6)));
-  parts.append(svg("rect", { x: 16.5, y: 30, width: 27.5, height: 26, rx: 9, className: "palm" }));
-  parts.append(line(...THUMBS[shape.thumb], 6.5));
-  return svg("svg", { className: "hand", viewBox: "0 0 56 62", "aria-hidden": "true" }, parts);
+  const { isThumb, transform = "", ...shape } = SHAPES[name];
+  return svg("svg", { className: "hand", viewBox: "0 0 58 62", "aria-hidden": "true" },
+    svg("g", { transform }, ...(isThumb ? thumb() : palm(shape))));
 }
 
 export const hasShape = (name) => name in SHAPES;

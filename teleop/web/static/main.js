@@ -15,7 +15,7 @@ import { Phone } from "./phone.js";
 import { Joints } from "./robot.js";
 import { Banner } from "./state.js";
 import { Webcam } from "./webcam.js";
-import { firstLanguage, other, speak, t } from "./words.js";
+import { firstLanguage, other, speak, t, WORDS } from "./words.js";
 
 // What is known now; the parts read it, only this file writes it.
 const state = { phase: "connecting", isDriving: false, engaged: false, who: "person", hasPolicy: false, agent: "" };
@@ -67,7 +67,7 @@ function onError({ sentence }) {
 function onHello(message) {
   hello = message;
   state.isDriving = inputs.isDriving = hello.role === "driver";
-  state.hasPolicy = hello.verb !== "record";
+  state.hasPolicy = ["run", "takeover"].includes(hello.verb);
   inputs.begin();
   refusal = "";
   showHello();
@@ -177,7 +177,7 @@ function onShown(header) {
 
 function setLanguage(name, isChosen) {
   speak(name, isChosen);
-  say($("#language"), name === "en" ? "中文" : "English");
+  say($("#language"), WORDS[other()].language);
   $("#language").lang = other() === "zh" ? "zh-Hans" : "en";
   if (hello) showHello();
   if (session) onSession(session);

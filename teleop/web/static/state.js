@@ -5,18 +5,19 @@ import { t } from "./words.js";
 
 const ICONS = {
   connecting: "link", lost: "unlink", ready: "ready", countdown: "countdown", recording: "recording",
-  running: "running", review: "review", moving: "moving", fault: "fault", finished: "finished",
+  running: "running", correcting: "recording", review: "review", moving: "moving", fault: "fault", finished: "finished",
 };
+
+// What `recording` is called where it is something more, or less.
+const RECORDING = { run: "running", takeover: "correcting" };
 
 export class Banner {
   constructor() {
     this.phase = "connecting";
   }
 
-  // `verb` tells a recording from a policy that only runs.
   setPhase(phase, verb, sentence) {
-    const isRun = phase === "recording" && (verb === "run" || verb === "evaluate");
-    const name = isRun ? "running" : phase;
+    const name = phase === "recording" ? (RECORDING[verb] ?? phase) : phase;
     document.body.dataset.phase = phase;
     $("#state-icon").setAttribute("href", `#i-${ICONS[name] ?? "ready"}`);
     say($("#state"), t(`phase.${name}`));

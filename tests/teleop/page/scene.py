@@ -16,16 +16,12 @@ import cv2
 import numpy as np
 from aiohttp import WSMsgType, web
 
-from demoloop.robot import RobotSpec
-from demoloop.teleop.commands import COMMANDS
-
 STATIC = Path(__file__).parents[3] / "teleop" / "web" / "static"
 CSP = (
     "default-src 'self'; connect-src 'self'; img-src 'self' blob: data:; object-src 'none'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 DEADLINE_S = 30.0
-COMMAND_WORDS = {command.word for command in COMMANDS}
 JOINTS = [
     {"name": "shoulder", "low": -1.5, "high": 1.5, "unit": "rad"},
     {"name": "gripper", "low": 0.0, "high": 1.0, "unit": "opening"},
@@ -178,6 +174,15 @@ class Scene:
         self.hello.update(news)
         self._send(json.dumps(self.hello))
 
+    def close_pages(self) -> None:
+        """Hangs up on all pages; they may call again."""
+
+        async def close() -> None:
+            for page in list(self.pages):
+                await page.close()
+
+        asyncio.run_coroutine_threadsafe(close(), self._loop).result(DEADLINE_S)
+
     def wait(self, is_it: Callable[[dict[str, Any]], bool], since: int = 0) -> dict[str, Any]:
         """Returns the first message after the first `since` that is what is looked for."""
         end = time.monotonic() + DEADLINE_S
@@ -190,11 +195,13 @@ class Scene:
             f"never heard; the last: {[m for m in self.heard[-4:] if 'jpeg' not in m]}"
         )
 
+    def wait_until(self, is_it: Callable[[], bool]) -> None:
+        """Waits for what no message tells."""
+        end = time.monotonic() + DEADLINE_S
+        while not is_it():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
     def commands(self) -> list[str]:
         """Returns the names of all commands that were heard."""
         return [m["name"] for m in self.heard if m.get("type") == "command"]
-
-
-def spec_joints(spec: RobotSpec) -> list[dict[str, Any]]:
-    """Returns the joints of a robot as a hello lists them."""
-    return [{"name": j.name, "low": j.low, "high": j.high, "unit": j.unit} for j in spec.joints]
