@@ -10,10 +10,12 @@ from demoloop.teleop.gamepad import Gamepad
 from demoloop.teleop.inputs import Inputs
 from demoloop.teleop.keyboard import Keyboard
 from demoloop.teleop.phone import Phone
+from demoloop.teleop.spacemouse import SpaceMouse
 
 TELEOPERATORS: Mapping[str, Callable[[Inputs, ArmModel], Cartesian]] = {
     "keyboard": lambda inputs, arm: Cartesian(Keyboard(inputs, arm.spec), arm),
     "gamepad": lambda inputs, arm: Cartesian(Gamepad(inputs), arm),
     "phone": lambda inputs, arm: Cartesian(Phone(inputs), arm),
+    "spacemouse": lambda inputs, arm: Cartesian(SpaceMouse(inputs), arm),
 }
 """Device -> what moves an arm as the device's states in `Inputs` say."""
