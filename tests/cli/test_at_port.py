@@ -47,16 +47,20 @@ class Desk:
     def run(self, *words: object) -> str:
         """Runs a verb to its end, with nobody at the keyboard; returns what it printed.
 
-        An arm that stopped, as it must when a busy machine keeps its loop waiting, is tried again.
+        An arm that stopped, or was not found, is tried again: on a busy machine it must now and
+        then, and says so with exit code 2.
         """
         command = [*AT_PORT, *map(str, words)]
-        for _ in range(_ATTEMPTS):
-            done = subprocess.run(
+
+        def once() -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
                 command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
                 check=False,
             )  # fmt: skip
-            if "reset_fault()" not in done.stdout + done.stderr:
-                break
+
+        done, attempts = once(), 1
+        while done.returncode == 2 and attempts < _ATTEMPTS:
+            done, attempts = once(), attempts + 1
         assert done.returncode == 0, done.stdout + done.stderr
         assert not any(servo.has_torque for servo in self.follower.control.state().lines["arm"])
         return done.stdout
