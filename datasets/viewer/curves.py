@@ -16,7 +16,7 @@ _DIGITS = 5  # of a drawn number; a screen shows three
 
 
 def describe_steps(dataset: Dataset, i: int) -> dict[str, Any]:
-    """Returns pages of curves, events and takeovers of episode i, steps counted from 0.
+    """Returns pages of curves, events, marks and takeovers of episode i, steps counted from 0.
 
     Numbers that are not finite become None, a gap in the curve: an episode with a defect is
     worth a look, so this reads the rows as they are.
@@ -36,6 +36,7 @@ def describe_steps(dataset: Dataset, i: int) -> dict[str, Any]:
         "time": _values(time, 6),
         "pages": pages,
         "events": _events(table),
+        "goal": _goal(dataset, table),
         "takeover": _stretches(_scalars(table, layout.TAKEOVER, np.zeros(len(table))) > 0),
     }
 
@@ -83,6 +84,16 @@ def _timing(dataset: Dataset, table: pa.Table, time: NDArray[np.float64]) -> lis
             captured = _scalars(table, layout.CAMERA_TIME + camera, time)
             curves.append(_curve(f"age of {camera}", (time - captured) * 1000))
     return curves
+
+
+def _goal(dataset: Dataset, table: pa.Table) -> dict[str, Any] | None:
+    """Returns what a person pointed at, None where nobody did: the same at each step."""
+    if dataset.marks is None or layout.GOAL not in table.column_names:
+        return None
+    points = _matrix(table, layout.GOAL)[0].reshape(-1, 2)
+    named = zip(dataset.marks.names, points, strict=False)
+    marks = [{"name": name, "at": _values(point)} for name, point in named]
+    return {"camera": dataset.marks.camera, "marks": marks}
 
 
 def _events(table: pa.Table) -> list[tuple[int, str]]:

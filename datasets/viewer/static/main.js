@@ -125,6 +125,7 @@ async function open(uuid) {
   }
   banner(data.problem);
   curves.show(detail.pages, data.fps, current.length);
+  player.showGoal(detail.goal);
   showBands();
   describe();
   onStep(player.target);

@@ -25,11 +25,12 @@ export class Player {
       const fault = el("p", { className: "fault", hidden: "" });
       if (camera.height < 200) canvas.classList.add("coarse");
       const context = canvas.getContext("2d");
-      const figure = el("figure", {}, el("div", { className: "screen" }, canvas, fault),
+      const screen = el("div", { className: "screen" }, canvas, fault);
+      const figure = el("figure", {}, screen,
         el("figcaption", { text: camera.name, dir: "auto" }));
       figure.style.setProperty("--aspect", camera.width / camera.height);
       figure.style.setProperty("--columns", Math.min(cameras.length, 3));
-      return { canvas, fault, context, figure };
+      return { name: camera.name, canvas, fault, context, screen, figure };
     });
     this.place.replaceChildren(...this.views.map(({ figure }) => figure));
   }
@@ -37,6 +38,7 @@ export class Player {
   // Shows an episode from its first step on.
   open(episode, fps) {
     this.pause();
+    this.showGoal(null);
     this.store.turnTo(episode);
     this.episode = episode;
     this.fps = fps;
@@ -46,10 +48,26 @@ export class Player {
 
   close() {
     this.pause();
+    this.showGoal(null);
     this.episode = null;
     for (const { canvas, context } of this.views) {
       context.clearRect(0, 0, canvas.width, canvas.height);
       delete canvas.dataset.step;
+    }
+  }
+
+  // Marks what a person pointed at before the episode, in the picture of that camera.
+  showGoal(goal) {
+    for (const { name, screen } of this.views) {
+      screen.querySelectorAll(".mark").forEach((mark) => mark.remove());
+      if (name !== goal?.camera) continue;
+      goal.marks.forEach(({ name: what, at: [x, y] }, i) => {
+        if (x === null || y === null) return;
+        const mark = el("span", { className: `mark mark-${i % 3}`, title: what, dir: "auto", text: what });
+        mark.style.left = `${100 * x}%`;
+        mark.style.top = `${100 * y}%`;
+        screen.append(mark);
+      });
     }
   }
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from demoloop.datasets import DatasetWriter, Episode
-from demoloop.robot import RobotSpec
+from demoloop.robot import Marks, RobotSpec
 
 Look = Callable[[Path], AbstractContextManager[Any]]
 MakeEpisode = Callable[..., Episode]
@@ -210,6 +210,34 @@ def test_takeovers_and_events_are_marked_where_they_were(
         assert page.wait("scrub.value === '12'")
         said = page.js("document.querySelector('#findings').textContent")
         assert "step 12: <b>open</b>" in said and "takes over until step 7" in said
+
+
+def test_what_was_pointed_at_is_marked_where_it_was_in_that_cameras_picture(
+    tmp_path: Path, spec: RobotSpec, make_episode: MakeEpisode, look: Look
+) -> None:
+    goal = np.array([[0.25, 0.5], [0.75, 1.0]], np.float32)
+    episode = replace(make_episode(1, steps=20), goal=goal)
+    with DatasetWriter(
+        tmp_path / "pointed", spec, marks=Marks(("<b>object", "place"), "wrist")
+    ) as writer:
+        writer.add(episode)
+    with look(tmp_path / "pointed") as page:
+        marks = page.wait(
+            "(m => m.length && m.map(e => [e.textContent, e.style.left, e.style.top, "
+            "e.closest('figure').querySelector('figcaption').textContent]))"
+            "([...document.querySelectorAll('.mark')])"
+        )
+        assert marks == [
+            ["<b>object", "25%", "50%", "wrist"],
+            ["place", "75%", "100%", "wrist"],
+        ]
+        # The point itself, not only its style: in the picture as the browser has laid it out.
+        off = page.js(
+            "(([m], c) => [(m.x - c.x) / c.width - 0.25, (m.y - c.y) / c.height - 0.5])"
+            "([...document.querySelectorAll('.mark')].map(e => e.getBoundingClientRect()), "
+            "document.querySelectorAll('canvas')[1].getBoundingClientRect())"
+        )
+        assert np.abs(off).max() < 0.01
 
 
 def test_the_age_of_each_picture_is_shown(
