@@ -16,7 +16,7 @@ import sys
 import time
 import tty
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from demoloop.robot.arms.so101 import ARM
 from demoloop.robot.bus import serial_bus
 from demoloop.robot.emulator.emulator import Emulator, emulated_arm
 from demoloop.robot.emulator.faults import AnyFault, BrownOut, Dead, Overload
+from demoloop.robot.realtime import realtime
 from demoloop.robot.safety import Limits, SafetyError, Supervised
 from demoloop.robot.servo_arm import ServoArm
 
@@ -47,6 +48,8 @@ class Options:
     """Also by the wall clock, through emulated servos."""
     rounds: int = 20
     """Repetitions of each wall-clock figure."""
+    realtime: bool = True
+    """By the wall clock as `demoloop run` does it: SCHED_FIFO, where the system lets it."""
 
 
 class Report:
@@ -309,7 +312,8 @@ def main(options: Options) -> int:
     report = Report()
     virtual(report)
     if options.emulated:
-        emulated(report, options.rounds)
+        with realtime() if options.realtime else nullcontext():
+            emulated(report, options.rounds)
     return 1 if report.num_missed else 0
 
 
