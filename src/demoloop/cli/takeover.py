@@ -20,7 +20,7 @@ from demoloop.datasets import DatasetWriter, EpisodeRecorder
 from demoloop.datasets.view import recorded_contents
 from demoloop.deploy.onnx_policy import OnnxPolicy
 from demoloop.robot import RobotError, WallClock, run_episode
-from demoloop.sim.make import find_task
+from demoloop.sim.make import find_task, marks_of
 from demoloop.sim.seeds import FIRST_TRAINING_SEED, check_training_seeds
 from demoloop.sim.tasks import TASKS
 from demoloop.teleop import Leader, Takeover, marking
@@ -64,17 +64,17 @@ def main(options: Options) -> int:
     arm, port = parse_arm(options.robot)
     opening: AbstractContextManager[Opened]
     if port == EMULATED:
-        find_task(options.task)
+        marks = marks_of(find_task(options.task))
         check_training_seeds([options.seed])
         first = _next_seed(options)
         seeds: Iterator[int | None] = count(first)
         opening = open_emulated(options.robot, options.task, count(first))
     else:
-        seeds = repeat(None)
+        seeds, marks = repeat(None), None
         opening = open_real(options.robot, options.cameras, options.calibration)
     OnnxPolicy.load(options.policy, arm.spec)  # a bad file is refused before an arm has torque
     with (
-        DatasetWriter(options.out, arm.spec) as writer,
+        DatasetWriter(options.out, arm.spec, marks=marks) as writer,
         stop_on_signals() as stop,
         open_leader(options.leader, options.leader_calibration) as leader,
         opening as opened,
