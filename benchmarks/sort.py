@@ -3,8 +3,8 @@
 Records demonstrations of `sort` by the scripted expert, trains one policy that is told by marks
 which cube and where to, exports it, and judges the exported file twice on seeds 0 to 99: with a
 person who points at what is meant, and, as the control, with one who points at another cube and
-another tray. A policy that listens must succeed in the first and fail in the second. Folders that are
-there already are used again. Exit code 1 when a bar is missed.
+another tray. A policy that listens must succeed in the first and fail in the second. Folders that
+are there already are used again. Exit code 1 when a bar is missed.
 """
 
 from __future__ import annotations
