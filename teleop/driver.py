@@ -1,0 +1,136 @@
+"""Who moves the arm in a session: a person with a device, or a policy that is corrected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from typing import Literal, Protocol, runtime_checkable
+
+from demoloop.robot import Action, Agent, Observation, RobotSpec
+from demoloop.teleop.clutch import Clutch
+from demoloop.teleop.takeover import Takeover, Teleoperator
+
+OpenDevice = Callable[[str], AbstractContextManager[Teleoperator]]
+"""Opens a device by its name; raises TeleopError when it is not there."""
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A teleoperator that says in a sentence how it is."""
+
+    status: str  # empty while there is nothing to say
+
+
+@runtime_checkable
+class Aiming(Protocol):
+    """A teleoperator that leads the gripper to a point."""
+
+    target: object  # (3,) m in the frame of the robot's base; None while it leads nowhere
+
+
+class Driver:
+    """An agent around a device behind a clutch, and perhaps a policy: `with Driver(…) as driver`.
+
+    Attributes:
+        name: Of the device.
+    """
+
+    def __init__(self, opens: OpenDevice, spec: RobotSpec, policy: Agent | None = None) -> None:
+        """Stores.
+
+        Args:
+            opens: Opens the devices.
+            spec: Of the robot.
+            policy: Decides until the person takes over; None: the person decides.
+        """
+        self.name = ""
+        self.policy = policy
+        self._opens, self._spec = opens, spec
+        self._held = ExitStack()
+        self._device: Teleoperator
+        self._clutch: Clutch
+        self._takeover: Takeover | None = None
+
+    def __enter__(self) -> Driver:
+        """Has no device yet: `choose` one."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Closes the device."""
+        self._held.close()
+
+    def choose(self, name: str) -> None:
+        """Takes another device, released; raises TeleopError and keeps the old one."""
+        if name == self.name:
+            return
+        opening = ExitStack()
+        device = opening.enter_context(self._opens(name))
+        self._held.close()
+        self._held, self._device, self.name = opening, device, name
+        self._clutch = Clutch(device, self._spec)
+        if self.policy is not None:
+            self._takeover = Takeover(self.policy, self._clutch)
+
+    def engage(self) -> None:
+        """The arm follows the device."""
+        self._clutch.engage()
+
+    def release(self) -> None:
+        """The arm stays, if it is not the policy that decides."""
+        self._clutch.release()
+
+    def take(self) -> None:
+        """The person corrects the policy."""
+        if self._takeover is not None:
+            self._takeover.take()
+            self._clutch.engage()
+
+    def give_back(self) -> None:
+        """The policy goes on."""
+        if self._takeover is not None:
+            self._takeover.give_back()
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the person is to decide the next step, if no policy does."""
+        return self._clutch.is_wanted
+
+    @property
+    def is_engaged(self) -> bool:
+        """Whether the person decided the last step."""
+        return self._clutch.is_engaged and (self._takeover is None or self._takeover.is_takeover)
+
+    @property
+    def is_takeover(self) -> bool:
+        """Whether a person decided the last step in place of a policy."""
+        return self._takeover is not None and self._takeover.is_takeover
+
+    @property
+    def who(self) -> Literal["person", "policy"]:
+        """Whose turn it is."""
+        return "person" if self._takeover is None or self._takeover.is_takeover else "policy"
+
+    @property
+    def status(self) -> str:
+        """What the device has to say."""
+        return self._device.status if isinstance(self._device, Telling) else ""
+
+    @property
+    def target(self) -> tuple[float, ...] | None:
+        """Where the gripper is led to, (3,) m; None where there is no such point."""
+        target = self._device.target if isinstance(self._device, Aiming) else None
+        return None if target is None else tuple(float(value) for value in target)  # type: ignore[attr-defined]
+
+    def reset(self) -> None:
+        """An episode begins."""
+        (self._takeover or self._clutch).reset()
+
+    def decide(self, observation: Observation) -> Action:
+        """Returns what whoever's turn it is decides."""
+        return (self._takeover or self._clutch).decide(observation)
+
+    def sent(self, action: Action) -> None:
+        """Hears what the robot was really sent."""
+        self._clutch.sent(action)
+        if self._takeover is not None:
+            self._takeover.sent(action)
