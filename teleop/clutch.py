@@ -18,12 +18,18 @@ class Clutch:
         is_engaged: Whether the person decided the last step.
     """
 
-    def __init__(self, inner: Teleoperator, spec: RobotSpec) -> None:
-        """Stores: who moves which robot."""
+    def __init__(self, spec: RobotSpec) -> None:
+        """Stores whose arm it is; nobody moves it until there is a device."""
         self.is_engaged = False
-        self._inner, self._spec = inner, spec
+        self._inner: Teleoperator | None = None
+        self._spec = spec
         self._is_wanted = False
         self._commanded: Action | None = None
+
+    def connect(self, inner: Teleoperator) -> None:
+        """Takes another device; the arm is released and stays."""
+        self._inner = inner
+        self._is_wanted = self.is_engaged = False
 
     def engage(self) -> None:
         """Follows from the next step on; any thread may call it."""
@@ -40,7 +46,8 @@ class Clutch:
 
     def reset(self) -> None:
         """Begins from wherever the robot is when it is next seen; wanted or not stays as it is."""
-        self._inner.reset()
+        if self._inner is not None:
+            self._inner.reset()
         self._commanded = None
         self.is_engaged = False
 
@@ -57,10 +64,10 @@ class Clutch:
         """Returns what the person wants while engaged, else the last command once more."""
         if self._commanded is None:
             self.begin(observation.proprioception[: self._spec.action_dim])
-        assert self._commanded is not None
-        if self._is_wanted and not self.is_engaged:
-            self._inner.begin(self._commanded)
-        self.is_engaged = self._is_wanted
-        if not self.is_engaged:
+            assert self._commanded is not None
+        was_engaged, self.is_engaged = self.is_engaged, self._is_wanted
+        if self._inner is None or not self.is_engaged:
             return self._commanded
+        if not was_engaged:
+            self._inner.begin(self._commanded)
         return self._inner.decide(observation)

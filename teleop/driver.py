@@ -6,6 +6,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from typing import Literal, Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from demoloop.robot import Action, Agent, Observation, RobotSpec
 from demoloop.teleop.clutch import Clutch
 from demoloop.teleop.takeover import Takeover, Teleoperator
@@ -25,7 +28,10 @@ class Telling(Protocol):
 class Aiming(Protocol):
     """A teleoperator that leads the gripper to a point."""
 
-    target: object  # (3,) m in the frame of the robot's base; None while it leads nowhere
+    @property
+    def target(self) -> NDArray[np.float64]:
+        """Where the hand is sent, (3,) [m] in the frame of the robot's base."""
+        ...
 
 
 class Driver:
@@ -45,11 +51,11 @@ class Driver:
         """
         self.name = ""
         self.policy = policy
-        self._opens, self._spec = opens, spec
+        self._opens = opens
         self._held = ExitStack()
-        self._device: Teleoperator
-        self._clutch: Clutch
-        self._takeover: Takeover | None = None
+        self._device: Teleoperator | None = None
+        self._clutch = Clutch(spec)
+        self._takeover = None if policy is None else Takeover(policy, self._clutch)
 
     def __enter__(self) -> Driver:
         """Has no device yet: `choose` one."""
@@ -67,9 +73,7 @@ class Driver:
         device = opening.enter_context(self._opens(name))
         self._held.close()
         self._held, self._device, self.name = opening, device, name
-        self._clutch = Clutch(device, self._spec)
-        if self.policy is not None:
-            self._takeover = Takeover(self.policy, self._clutch)
+        self._clutch.connect(device)
 
     def engage(self) -> None:
         """The arm follows the device."""
@@ -117,9 +121,10 @@ class Driver:
 
     @property
     def target(self) -> tuple[float, ...] | None:
-        """Where the gripper is led to, (3,) m; None where there is no such point."""
-        target = self._device.target if isinstance(self._device, Aiming) else None
-        return None if target is None else tuple(float(value) for value in target)  # type: ignore[attr-defined]
+        """Where the hand is led to, (3,) m; None while it is not."""
+        if not (isinstance(self._device, Aiming) and self.is_engaged):
+            return None
+        return tuple(self._device.target.tolist())
 
     def reset(self) -> None:
         """An episode begins."""

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from demoloop.teleop.bench import Pictures
+from demoloop.teleop.commands import Phase
 
-Phase = Literal["moving", "ready", "countdown", "recording", "review", "fault", "finished"]
+__all__ = ["Listener", "Look", "Phase", "Progress", "Shown", "Verdict"]
+
 Verdict = Literal["pending", "kept", "success", "failure", "discarded"]
 
 

@@ -113,7 +113,8 @@ class Session:
             "recording": self._record, "review": self._review, "fault": self._wait_for_reset,
         }  # fmt: skip
         with self.driver:
-            self.driver.choose(self.plan.agents[0])
+            with self.bench.held():  # a device may take its time, and an arm must be looked at
+                self.driver.choose(self.plan.agents[0])
             phase: Phase = "moving"
             try:
                 while phase != "finished":

@@ -216,7 +216,8 @@ class Stage:
             self.teller.problem = "stop the recording before you take another device"
         else:
             try:
-                self.driver.choose(name)
+                with self.bench.held():
+                    self.driver.choose(name)
                 self.teller.problem = ""
             except DemoloopError as error:
                 self.teller.problem = str(error)

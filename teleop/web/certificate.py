@@ -1,4 +1,4 @@
-"""The panel's own certificate: made here, for one address, and kept so that a phone knows it again."""
+"""The panel's own certificate: made here for one address, and kept, so that a phone knows it."""
 
 from __future__ import annotations
 

@@ -201,7 +201,7 @@ class Header(msgspec.Struct, frozen=True):
     status: str
 
 
-_said = msgspec.json.Decoder(Said)
+_said: msgspec.json.Decoder[Said] = msgspec.json.Decoder(Said)
 _picture_header = msgspec.json.Decoder(PictureHeader)
 
 

@@ -6,7 +6,6 @@ import asyncio
 import socket
 from collections import deque
 from contextlib import suppress
-from typing import Literal
 
 import msgspec
 from aiohttp import web

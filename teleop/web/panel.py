@@ -27,6 +27,7 @@ from demoloop.teleop.web.door import Door
 from demoloop.teleop.web.guard import make_guard, server_context
 from demoloop.teleop.web.page import Page
 from demoloop.teleop.web.pictures import Shot, Shutter
+from demoloop.teleop.web.state import hello, state
 
 STATIC = Path(__file__).with_name("static")
 _BEAT_S = 2.0  # a page that does not answer a ping within half of it has gone
@@ -283,63 +284,32 @@ class Panel:
         self._tell(marks)
 
     def _keep_thumbnail(self, number: int, data: bytes) -> None:
-        self._thumbnails[number] = data
+        if data:  # of a robot that has cameras
+            self._thumbnails[number] = data
         self._tell_state()
 
     def _hello(self, page: Page) -> m.Hello:
-        session, spec = self._session, self._session.spec
-        return m.Hello(
-            role="driver" if page is self._desk.driver else "watcher",
-            verb=self._where.verb,
-            robot=spec.name,
-            agent=session.driver.name,
-            agents=session.plan.agents,
-            cameras=spec.camera_names,
-            joints=tuple(m.Joint(j.name, j.low, j.high, j.unit) for j in spec.joints),
-            task=session.plan.task,
-            can_retask=not session.plan.fixes_task,
-            control_hz=spec.control_hz,
-        )
+        is_driver = page is self._desk.driver
+        return hello(self._session, self._where.verb, "driver" if is_driver else "watcher")
 
     def _tell_state(self) -> None:
         """Tells all pages how far the session has come."""
-        progress = self._progress
-        if progress is None:
-            return
-        minutes = None
-        if self._disk_free is not None:
-            minutes = self._disk_free / bytes_per_second(self._session.spec) / 60.0
-        self._tell(
-            m.State(
-                phase=progress.phase,
-                task=progress.task,
-                notes=progress.notes,
-                agent=progress.agent,
-                kept=progress.kept,
-                wanted=progress.wanted,
-                episodes=tuple(
-                    m.ShownEpisode(
-                        number=shown.number,
-                        seconds=shown.seconds,
-                        steps=shown.steps,
-                        verdict=shown.verdict,
-                        thumbnail=(
-                            f"/thumb/{shown.number}.jpg"
-                            if self._thumbnails.get(shown.number)
-                            else ""
-                        ),
-                    )
-                    for shown in progress.episodes
-                ),
-                drops=dict(progress.drops),
-                disk_free=self._disk_free,
-                minutes_left=None if minutes is None else round(minutes, 1),
-                problem=progress.problem,
-                armed=progress.armed,
-                has_driver=self._desk.driver is not None,
-                watchers=sum(page is not self._desk.driver for page in self._desk.pages),
+        if self._progress is not None:
+            self._tell(
+                state(
+                    self._progress,
+                    thumbnails=self._thumbnails,
+                    disk_free=self._disk_free,
+                    minutes_left=self._minutes_left(),
+                    has_driver=self._desk.driver is not None,
+                    watchers=sum(page is not self._desk.driver for page in self._desk.pages),
+                )
             )
-        )
+
+    def _minutes_left(self) -> float | None:
+        if self._disk_free is None:
+            return None
+        return round(self._disk_free / bytes_per_second(self._session.spec) / 60.0, 1)
 
 
 async def _start(site: web.TCPSite, host: str, port: int) -> None:

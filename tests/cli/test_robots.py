@@ -5,26 +5,33 @@ from __future__ import annotations
 import os
 import pty
 import re
+import socket
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 
+import aiohttp
 import numpy as np
 import pytest
+from tests.teleop.web.wire import Wire
 
 from demoloop.__main__ import main
 from demoloop.cli.attended import Attended
 from demoloop.cli.keyboard import ENTER, Keyboard
+from demoloop.cli.panel_options import PanelOptions
 from demoloop.cli.record import Options
-from demoloop.cli.record_live import record_led
+from demoloop.cli.record_panel import record_by_hand
 from demoloop.cli.robots import open_emulated, open_leader, open_real
 from demoloop.datasets import DatasetWriter, open_dataset
 from demoloop.robot import RobotError
 from demoloop.robot.arms import ArmModel
 from demoloop.robot.arms.so101 import ARM
 from demoloop.robot.calibration import Calibration, JointCalibration, save_calibration
+from demoloop.robot.cameras import CameraSetup, Capture
 from demoloop.robot.cameras.fake import FakeUVC
 from demoloop.robot.emulator.emulator import Emulator, emulated_arm
 from demoloop.robot.safety.watchdog import SILENCE_S
@@ -178,25 +185,62 @@ def test_the_expert_records_at_the_emulated_arm(tmp_path: Path) -> None:
     assert np.ptp(episode.actions, axis=0).max() > 0.3  # it moved
 
 
+def when_there(person: Callable[[], None]) -> None:
+    """Tries again until there is a panel."""
+    end = time.monotonic() + 30
+    while True:
+        try:
+            return person()
+        except aiohttp.ClientConnectorError:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
 def test_an_arm_at_a_port_is_led_and_its_episode_says_how_it_was_calibrated(
-    desk: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    desk: Emulator, tmp_path: Path
 ) -> None:
     file, out = tmp_path / "so101.json", tmp_path / "dataset"
     save_calibration(file, measured(ARM))
+    port = free_port()
     options = Options(
-        out, f"so101:{desk.port}", "so101_leader:emulated", CAMERAS, file, max_seconds=2.0,
-        episodes=1,
+        out, f"so101:{desk.port}", "leader", "so101_leader:emulated", CAMERAS, file,
+        max_seconds=2.0, episodes=1, countdown_s=0.0, panel=PanelOptions(port, browser=False),
     )  # fmt: skip
     webcams = {"front": FakeUVC(), "wrist": FakeUVC()}
-    with DatasetWriter(out, ARM.spec) as writer, open(os.devnull) as nobody:
-        monkeypatch.setattr(sys, "stdin", nobody)  # so that what is shown is kept
-        record_led(
-            options, writer, "Fold yourself.", lambda setup: webcams[setup.name].opens(setup)
-        )
+
+    def person() -> None:
+        with Wire(f"http://127.0.0.1:{port}") as page:
+            try:
+                page.send(type="task", text="Fold yourself.")
+                page.until_phase("ready")
+                page.command("start")
+                page.until_phase("review")
+                page.command("keep")
+                page.until_phase("finished")
+            finally:
+                page.command("finish")  # so that a test that fails ends
+
+    with DatasetWriter(out, ARM.spec) as writer, ThreadPoolExecutor(1) as pool:
+        hand: list[Future[None]] = []
+
+        def opens(setup: CameraSetup) -> Capture:
+            if not hand:
+                hand.append(pool.submit(when_there, person))
+            return webcams[setup.name].opens(setup)
+
+        record_by_hand(options, writer, count(), opens)
+        hand[0].result()
     episode = open_dataset(out).episode(0)
     assert episode.task == "Fold yourself."
     assert episode.success is None
-    ((step, noted),) = episode.events
+    (step, noted) = episode.events[0]
     calibration, front, wrist = noted.split("; ")
     assert (step, calibration) == (0, measured(ARM).event)
     assert re.fullmatch(r"camera front exposure=\d+(\.\d+)? white_balance=4600", front)

@@ -1,18 +1,19 @@
-"""`demoloop record`: demonstrations, by a scripted expert or by a person who leads an arm."""
+"""`demoloop record`: demonstrations, by a scripted expert or by a person at the panel."""
 
 from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
 from tqdm import tqdm
 
 from demoloop.cli.arm_address import EMULATED, parse_arm
-from demoloop.cli.record_live import record_emulated, record_led
+from demoloop.cli.panel_options import PanelOptions
+from demoloop.cli.record_live import record_emulated
 from demoloop.cli.robots import SIM, check_emulated
 from demoloop.datasets import (
     DatasetError,
@@ -28,13 +29,14 @@ from demoloop.sim.errors import DEAD_WORKER, SimError
 from demoloop.sim.make import find_task, make_robot, marks_of
 from demoloop.sim.randomize import MODERATE, Disturbance
 from demoloop.sim.seeds import FIRST_TRAINING_SEED, check_training_seeds
-from demoloop.sim.tasks import TASKS
 from demoloop.sim.workers import worker_pool
+
+EXPERT = "expert"
 
 
 @dataclass(frozen=True)
 class Options:
-    """The scripted expert shows the task in simulation, or you show it on an arm that you lead.
+    """The scripted expert shows the task, or you do, led by a page in the browser.
 
     Ctrl-C keeps what is recorded.
     """
@@ -42,9 +44,11 @@ class Options:
     out: Path
     """Folder of the dataset; one that is there already is continued."""
     robot: str = SIM
-    """`sim`; so101:emulated, where the expert works in real time; or ARM:PORT, which you lead."""
+    """`sim`; so101:emulated, in real time and through serial bytes; or ARM:PORT."""
+    agent: str = EXPERT
+    """Who shows it: the expert, or you with keyboard, gamepad, phone or leader."""
     leader: str = ""
-    """The arm you lead a real one with: so101_leader:/dev/ttyACM1."""
+    """The arm you lead with: so101_leader:/dev/ttyACM1; on an arm at a port that is the agent."""
     cameras: str = ""
     """Of a real arm: front=/dev/v4l/by-path/…,wrist=…"""
     calibration: Path | None = None
@@ -54,7 +58,11 @@ class Options:
     task: str = "pick_place"
     """What to demonstrate; for a real arm also any sentence that says what to do."""
     max_seconds: float = 60.0
-    """After which a demonstration on a real arm ends by itself."""
+    """After which a demonstration of yours ends by itself."""
+    countdown_s: float = 3.0
+    """Before one of yours begins."""
+    panel: PanelOptions = field(default_factory=PanelOptions)
+    """The page in the browser."""
     episodes: int = 200
     """How many demonstrations the dataset shall have in the end."""
     seed: int = FIRST_TRAINING_SEED
@@ -75,10 +83,29 @@ class Options:
 
 def main(options: Options) -> int:
     """Records; exit code 0."""
-    num_episodes = record_expert(options) if options.robot == SIM else _record_live(options)
+    options = _with_agent(options)
+    if options.agent != EXPERT:
+        num_episodes = _record_by_hand(options)
+    elif options.robot == SIM:
+        num_episodes = record_expert(options)
+    else:
+        num_episodes = _record_emulated(options)
     print(f"recorded: {options.out} has {num_episodes} demonstrations of {options.task}")
     print(f"next: demoloop train --data {options.out} --out {options.out.parent / 'policy'}")
     return 0
+
+
+def _with_agent(options: Options) -> Options:
+    """Whoever has an arm on the desk shows it themselves."""
+    is_desk = options.robot != SIM and parse_arm(options.robot)[1] != EMULATED
+    if options.agent != EXPERT or not is_desk:
+        return options
+    if not options.leader:
+        raise RobotError(
+            f"nobody shows {options.robot} what to do; name the arm you lead it with, as in "
+            "--leader so101_leader:/dev/ttyACM1, or another device, as in --agent keyboard"
+        )
+    return replace(options, agent="leader")
 
 
 def _check(options: Options) -> None:
@@ -93,29 +120,44 @@ def _check(options: Options) -> None:
         raise SimError(f"--expert is {options.expert}; persons are counted from 0")
 
 
-def _record_live(options: Options) -> int:
-    """Records in real time; returns how many episodes the dataset has."""
-    arm, port = parse_arm(options.robot)
+def _record_emulated(options: Options) -> int:
+    """Lets the expert record in real time; returns how many episodes the dataset has."""
+    arm, _ = parse_arm(options.robot)
     _check(options)
-    if options.randomize:
-        raise RobotError("--randomize changes simulated worlds only; leave it out, or use sim")
-    if port == EMULATED:
-        check_emulated(options.robot)
-        task = find_task(options.task)
-        marks = marks_of(task)
-        with DatasetWriter(options.out, arm.spec, marks=marks, recovers=False) as writer:
-            first = _next_seed(options, task.instruction) if writer.num_episodes else options.seed
-            record_emulated(options, first, writer)
-        return writer.num_episodes
-    if not options.leader:
-        raise RobotError(
-            f"nobody shows {options.robot} what to do; name the arm you lead it with, as in "
-            "--leader so101_leader:/dev/ttyACM1"
-        )
-    instruction = TASKS[options.task].instruction if options.task in TASKS else options.task
-    with DatasetWriter(options.out, arm.spec) as writer:
-        record_led(options, writer, instruction)
+    _check_plain(options)
+    check_emulated(options.robot)
+    task = find_task(options.task)
+    marks = marks_of(task)
+    with DatasetWriter(options.out, arm.spec, marks=marks, recovers=False) as writer:
+        first = _next_seed(options, task.instruction) if writer.num_episodes else options.seed
+        record_emulated(options, first, writer)
     return writer.num_episodes
+
+
+def _record_by_hand(options: Options) -> int:
+    """Lets a person record; returns how many episodes the dataset has."""
+    from demoloop.cli.record_panel import arm_of, record_by_hand  # loads a web server
+
+    _check(options)
+    _check_plain(options)
+    is_world = options.robot == SIM or parse_arm(options.robot)[1] == EMULATED
+    if is_world:
+        task = find_task(options.task)
+        if options.robot != SIM:
+            check_emulated(options.robot)
+    with DatasetWriter(options.out, arm_of(options.robot).spec) as writer:
+        first = options.seed
+        if is_world and writer.num_episodes:
+            first = _next_seed(options, task.instruction)
+        record_by_hand(options, writer, count(first))
+    return writer.num_episodes
+
+
+def _check_plain(options: Options) -> None:
+    if options.randomize:
+        raise RobotError(
+            "--randomize changes simulated worlds only, and the expert's; leave it out, or use sim"
+        )
 
 
 def record_expert(options: Options, *, progress: bool = True) -> int:

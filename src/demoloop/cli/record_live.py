@@ -1,4 +1,4 @@
-"""Recording in real time: an expert at the emulated arm, or a person who leads one on the desk."""
+"""Recording in real time: the expert at the emulated arm."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from demoloop.cli.keyboard import ENTER, ESCAPE, Keyboard
-from demoloop.cli.robots import Opened, open_emulated, open_leader, open_real
+from demoloop.cli.robots import Opened, open_emulated
 from demoloop.cli.stopping import stop_on_signals
 from demoloop.datasets import DatasetWriter, EpisodeRecorder
 from demoloop.robot import Agent, WallClock, run_episode
-from demoloop.robot.cameras import OpenCapture, open_capture
 from demoloop.robot.safety import SafetyError
 from demoloop.sim.astray import demonstrator, leaving_out_blunders
 from demoloop.sim.errors import SimError
-from demoloop.teleop import Leader
 
 if TYPE_CHECKING:
     from demoloop.cli.record import Options
@@ -89,77 +86,6 @@ def _demonstrate(
             return True
         recorder.discard()
         return False
-
-
-def record_led(
-    options: Options, writer: DatasetWriter, instruction: str, opens: OpenCapture = open_capture
-) -> None:
-    """A person leads the arm on the desk; Ctrl-C ends it and keeps what is recorded.
-
-    Args:
-        options: Of the verb.
-        writer: Of the dataset.
-        instruction: What is shown, in a sentence.
-        opens: Another way to open a camera.
-
-    Raises:
-        RobotError: Something about the arm, its leader or its cameras; the arm at rest.
-    """
-    with (
-        stop_on_signals() as stop,
-        open_leader(options.leader, options.leader_calibration) as arm,
-        open_real(options.robot, options.cameras, options.calibration, opens=opens) as opened,
-        Keyboard() as keyboard,
-    ):
-        leader = Leader(arm, opened.robot.spec)
-        print("Enter ends a demonstration, Esc stops the arm, Ctrl-C ends the session.")
-        while writer.num_episodes < options.episodes and not stop.is_set():
-            print(f"demonstration {writer.num_episodes + 1} of {options.episodes}", flush=True)
-            if _lead(options, opened, leader, keyboard, writer, instruction, stop):
-                break
-    if stop.is_set():
-        raise KeyboardInterrupt
-
-
-def _lead(
-    options: Options,
-    opened: Opened,
-    leader: Leader,
-    keyboard: Keyboard,
-    writer: DatasetWriter,
-    instruction: str,
-    stop: threading.Event,
-) -> bool:
-    """Records one demonstration and asks what becomes of it; returns whether to end."""
-    said = ""
-
-    def is_over() -> bool:
-        nonlocal said
-        if leader.status != said:
-            said = leader.status
-            print(said or "following", flush=True)
-        keys = keyboard.pressed()
-        if ESCAPE in keys:
-            opened.supervised.estop("Esc")
-        return ENTER in keys or stop.is_set()
-
-    robot = opened.robot
-    steps = max(1, round(options.max_seconds * robot.spec.control_hz))
-    with EpisodeRecorder(options.out, task=instruction, waits=False) as recorder:
-        for event in opened.events:
-            recorder.note(event)
-        run_episode(robot, leader, steps, recorder, is_over=is_over, clock=WallClock())
-        with opened.held():
-            # What was shown when Ctrl-C came is kept: it can be dropped, but not shown again.
-            answer = "k" if stop.is_set() else keyboard.choose(
-                f"{len(recorder)} steps: keep (k), redo (r), discard and end (q)?", "krq"
-            )  # fmt: skip
-            if answer == "k":
-                _say_drops(recorder)
-                writer.commit(recorder.finish())
-            else:
-                recorder.discard()
-    return answer == "q"
 
 
 def _say_drops(recorder: EpisodeRecorder) -> None:
