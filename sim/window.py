@@ -35,15 +35,15 @@ class Window:
         self, qpos: NDArray[np.float64], mocap: tuple[NDArray[np.float64], NDArray[np.float64]]
     ) -> Mapping[str, NDArray[np.uint8]]:
         model, data = self._robot.model, self._data
-        if self._renderer is None:
-            self._renderer = mujoco.Renderer(model, HEIGHT, WIDTH)
+        renderer = self._renderer or mujoco.Renderer(model, HEIGHT, WIDTH)
+        self._renderer = renderer
         data.qpos[:], data.mocap_pos[:], data.mocap_quat[:] = qpos, *mocap
         mujoco.mj_kinematics(model, data)
         mujoco.mj_camlight(model, data)
         pictures: dict[str, NDArray[np.uint8]] = {}
         for camera in self._robot.spec.camera_names:
-            self._renderer.update_scene(data, camera)
-            self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
-            self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
-            pictures[camera] = self._renderer.render()
+            renderer.update_scene(data, camera)
+            renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
+            renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
+            pictures[camera] = renderer.render()
         return pictures

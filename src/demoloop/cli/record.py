@@ -141,14 +141,13 @@ def _record_by_hand(options: Options) -> int:
     _check(options)
     _check_plain(options)
     is_world = options.robot == SIM or parse_arm(options.robot)[1] == EMULATED
-    if is_world:
-        task = find_task(options.task)
-        if options.robot != SIM:
-            check_emulated(options.robot)
+    if is_world and options.robot != SIM:
+        check_emulated(options.robot)
+    task = find_task(options.task).instruction if is_world else ""
     with DatasetWriter(options.out, arm_of(options.robot).spec) as writer:
         first = options.seed
         if is_world and writer.num_episodes:
-            first = _next_seed(options, task.instruction)
+            first = _next_seed(options, task)
         record_by_hand(options, writer, count(first))
     return writer.num_episodes
 
