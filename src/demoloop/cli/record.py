@@ -143,11 +143,12 @@ def _record_by_hand(options: Options) -> int:
     is_world = options.robot == SIM or parse_arm(options.robot)[1] == EMULATED
     if is_world and options.robot != SIM:
         check_emulated(options.robot)
-    task = find_task(options.task).instruction if is_world else ""
-    with DatasetWriter(options.out, arm_of(options.robot).spec) as writer:
+    task = find_task(options.task) if is_world else None
+    marks = None if task is None else marks_of(task)
+    with DatasetWriter(options.out, arm_of(options.robot).spec, marks=marks) as writer:
         first = options.seed
-        if is_world and writer.num_episodes:
-            first = _next_seed(options, task)
+        if task is not None and writer.num_episodes:
+            first = _next_seed(options, task.instruction)
         record_by_hand(options, writer, count(first))
     return writer.num_episodes
 

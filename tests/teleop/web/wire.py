@@ -101,9 +101,14 @@ class Wire:
                 self._beat()
             self.hear(0.05)
 
+    @property
+    def phase(self) -> str:
+        """Of the session; empty before anything was heard."""
+        return str(self.state.get("session", {}).get("phase", ""))
+
     def until_phase(self, phase: str) -> dict[str, Any]:
         """Listens until the session is in a phase; returns its state."""
-        self.until(lambda page: page.state.get("session", {}).get("phase") == phase, phase)
+        self.until(lambda page: page.phase == phase, phase)
         return self.state["session"]
 
     def hear(self, wait_s: float = 0.0) -> None:
