@@ -56,7 +56,8 @@ function onLost() {
   inputs.isDriving = false;
   keyboard.release();
   say($("#line-text"), "");
-  setPhase("lost");
+  // Who has finished hangs up, and there is nothing to worry about.
+  setPhase(state.phase === "finished" ? "finished" : "lost");
   showWatching();
 }
 
@@ -90,7 +91,7 @@ function showHello() {
 // Who watches may take the wheel when nobody has it.
 function showWatching() {
   const isFree = session?.has_driver === false;
-  show($("#watching"), !state.isDriving && state.phase !== "lost");
+  show($("#watching"), !state.isDriving && link.isOpen);
   show($("#drive"), isFree);
   say($("#watching-text"), t(isFree ? "watch.free" : "watch.text"));
 }

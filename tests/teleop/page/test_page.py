@@ -229,6 +229,23 @@ def test_a_lost_link_is_said_and_found_again(page: Any, scene: Any) -> None:
     page.wait(f"{OFFERED}.includes('start')")
 
 
+def test_a_session_that_has_finished_stays_finished_when_the_server_goes(
+    page: Any, scene: Any
+) -> None:
+    scene.phase("finished")
+    page.wait("document.body.dataset.phase === 'finished'")
+    scene.session["phase"] = scene.header["phase"] = (
+        "ready"  # of another session, at the same address
+    )
+    page.js(
+        "window.seen = []; new MutationObserver(() => window.seen.push(document.body.dataset"
+        ".phase)).observe(document.body, {attributeFilter: ['data-phase']})"
+    )
+    scene.close_pages()
+    page.wait("document.body.dataset.phase === 'ready'")
+    assert "lost" not in page.js("window.seen")
+
+
 @pytest.mark.parametrize("size", [(1280, 800), (1920, 1080), (390, 844)])
 def test_it_fits_each_screen_and_the_stop_is_always_there(
     page: Any, scene: Any, size: tuple[int, int]
