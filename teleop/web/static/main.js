@@ -19,6 +19,8 @@ import { firstLanguage, other, speak, t, WORDS } from "./words.js";
 
 // What is known now; the parts read it, only this file writes it.
 const state = { phase: "connecting", isDriving: false, engaged: false, who: "person", hasPolicy: false, agent: "" };
+const FOLLOWING = ["ready", "recording"]; // phases in which the arm may follow the device
+
 let hello = null;
 let session = null;
 let gesture = { name: "none", progress: 0, landmarks: null, hint: "" };
@@ -155,19 +157,20 @@ function onMarks(message) {
 
 function onFrame(header, blobs) {
   if (!document.hidden) cameras.take(header, blobs);
-  const isNews = header.engaged !== state.engaged || header.who !== state.who;
-  state.engaged = header.engaged;
+  // Pictures may be older than what `session` said last: the phase is not taken from them.
+  const engaged = header.engaged && FOLLOWING.includes(state.phase);
+  const isNews = engaged !== state.engaged || header.who !== state.who;
+  state.engaged = engaged;
   state.who = header.who;
-  if (header.phase !== state.phase) setPhase(header.phase);
-  else if (isNews) commands.update();
-  banner.setClock(header, state.hasPolicy);
+  if (isNews) commands.update();
+  banner.setClock(header, state);
   joints.show(header.joints, header.target);
   phone.showOpening(header.joints[hello?.joints.findIndex(({ unit }) => unit === "opening")]);
   say($("#late"), String(header.late));
   $("#late").classList.toggle("warn", header.late > 0);
   say($("#status"), header.status);
-  say($("#engaged"), t(header.engaged ? "device.engaged" : "device.released"));
-  $("#engaged").classList.toggle("on", header.engaged);
+  say($("#engaged"), t(engaged ? "device.engaged" : "device.released"));
+  $("#engaged").classList.toggle("on", engaged);
 }
 
 function onShown(header) {

@@ -29,7 +29,7 @@ export class Banner {
     this.phase = phase;
   }
 
-  setClock({ seconds, step, countdown, phase, who }, hasPolicy) {
+  setClock({ seconds, step, countdown }, { phase, who, hasPolicy }) {
     const isTimed = phase === "recording" || phase === "review";
     say($("#clock"), isTimed ? `${seconds.toFixed(1)} s · ${step}` : "");
     const isCounting = phase === "countdown" && countdown !== null;

@@ -103,6 +103,18 @@ def test_each_command_has_its_key(
     assert scene.commands() == list(keys.values())
 
 
+def test_a_picture_that_is_older_than_the_phase_does_not_bring_the_old_one_back(
+    page: Any, scene: Any, strike: Strike
+) -> None:
+    scene.phase("review")
+    scene.show(phase="recording", engaged=True, seq=7)
+    page.wait("document.body.dataset.seq === '7'")
+    assert page.js("document.body.dataset.phase") == "review"
+    assert not page.js("document.querySelector('#engaged').classList.contains('on')")
+    strike("KeyN")
+    scene.wait(lambda m: m.get("name") == "failure")
+
+
 def test_space_ends_what_moves_even_while_a_button_has_the_focus(
     page: Any, scene: Any, strike: Strike
 ) -> None:
