@@ -13,7 +13,7 @@ from demoloop.robot.errors import RobotError
 from demoloop.robot.spec import JointSpec, RobotSpec
 
 _log = logging.getLogger(__name__)
-_ANSWER_S = 0.1
+_ANSWER_S = 0.2  # for one servo: a busy computer keeps its own answers waiting
 _NUM_LOOKS = 5  # at an id that is answered for by two: they collide now and then only
 BEYOND = {"rad": 0.26, "m": 0.01, "opening": 0.3}
 """How far outside its limits a joint may be found: 15 degrees, for a folded arm leans on stops."""
@@ -29,7 +29,7 @@ def check_servos(bus: Bus, servos: ServoMap) -> None:
     silent: list[tuple[ServoJoint, int]] = []
     for joint in servos.joints:
         for servo_id in servo_ids(joint):
-            identity = bus.identify(servo_id, bus.now() + _ANSWER_S)
+            identity = _identify(bus, servo_id)
             if identity is not None:
                 found[servo_id] = identity
             else:
@@ -124,10 +124,20 @@ def _check_setting(bus: Bus, joint: ServoJoint, servo_id: int) -> None:
 
 def _ask(bus: Bus, joint: ServoJoint, servo_id: int, register: Register) -> float:
     deadline = bus.now() + _ANSWER_S
-    replies = bus.read((servo_id,), register.address, register.size, deadline)
-    if servo_id not in replies.values:
-        raise RobotError(f"{joint.name}: servo {servo_id} stopped answering; check its cable")
-    return register.value(replies.values[servo_id], register.address)
+    while bus.now() < deadline:
+        replies = bus.read((servo_id,), register.address, register.size, deadline)
+        if servo_id in replies.values:
+            return register.value(replies.values[servo_id], register.address)
+    raise RobotError(f"{joint.name}: servo {servo_id} stopped answering; check its cable")
+
+
+def _identify(bus: Bus, servo_id: int) -> Identity | None:
+    """Asks for the whole time: the bus gives up after some attempts, and a busy host is late."""
+    deadline = bus.now() + _ANSWER_S
+    while bus.now() < deadline:
+        if (identity := bus.identify(servo_id, deadline)) is not None:
+            return identity
+    return None
 
 
 def _check_place(limits: JointSpec, joint: ServoJoint, tick: int) -> None:
