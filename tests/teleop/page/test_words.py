@@ -62,6 +62,7 @@ def test_no_word_on_the_page_bypasses_the_dictionary(page: Any, scene: Any) -> N
     for phase in ("countdown", "recording", "review", "moving", "fault", "finished", "ready"):
         scene.phase(phase, episodes=episodes)
         page.wait(f"document.body.dataset.phase === '{phase}'")
+        page.wait("document.querySelector('#engaged').textContent.startsWith('«')")  # a picture's
         assert page.js(STRAY) == []
     for agent in ("gamepad", "phone", "hand", "spacemouse", "leader", "replay"):
         scene.greet(agents=[agent, "keyboard"])
