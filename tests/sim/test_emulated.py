@@ -111,7 +111,7 @@ def test_a_nudge_moves_the_arm_and_never_stands_in_the_action() -> None:
             sent.append(robot.act(command))
             time.sleep(0.04)
         assert robot.positions()[0] > pan + 0.02  # rad
-    assert np.abs(np.array(sent)[:, 0] - pan).max() < 0.002  # a tick
+        assert np.abs(np.array(sent)[:, 0] - pan).max() < 0.01  # rad: half of what the nudge moved
 
 
 def test_an_agent_that_leaps_is_stopped_and_judged_to_have_failed() -> None:
