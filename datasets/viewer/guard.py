@@ -9,6 +9,7 @@ must come from our own page (Origin) and carry the token that only it can read.
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable, Mapping
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -35,18 +36,32 @@ def refusal(status: int, sentence: str) -> web.Response:
     return web.json_response({"error": sentence}, status=status)
 
 
-def make_guard(token: str) -> Middleware:
-    """Returns the middleware that refuses strangers and turns our errors into sentences."""
+def guarding(
+    stranger: Callable[[web.Request], web.StreamResponse | None], headers: Mapping[str, str]
+) -> Middleware:
+    """Returns the middleware that refuses strangers and turns errors into sentences.
+
+    Args:
+        stranger: Returns what is said to a request that is not from our own page, else None.
+        headers: Of every answer.
+    """
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        response = _stranger(request, token) or await _answer(request, handler)
-        response.headers.update(HEADERS)
-        if "Cache-Control" not in response.headers:
-            response.headers["Cache-Control"] = "no-cache"
+        response = stranger(request)
+        if response is None:
+            response = await _answer(request, handler)
+        if not response.prepared:  # a WebSocket has said everything by now
+            response.headers.update(headers)
+            response.headers.setdefault("Cache-Control", "no-cache")
         return response
 
     return guard
+
+
+def make_guard(token: str) -> Middleware:
+    """Returns the middleware of the viewer, whose page has been given `token`."""
+    return guarding(lambda request: _stranger(request, token), HEADERS)
 
 
 def _stranger(request: web.Request, token: str) -> web.Response | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ssl
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp.typedefs import Middleware
 
+from demoloop.datasets.viewer.guard import HEADERS as VIEWER_HEADERS
+from demoloop.datasets.viewer.guard import guarding, refusal
 from demoloop.teleop.web.door import COOKIE, Door
 
-HEADERS = {
+HEADERS = VIEWER_HEADERS | {
     # All from this server, nothing inline, nothing framed. WebAssembly is the hand tracker's.
     "Content-Security-Policy": (
         "default-src 'self'; connect-src 'self'; img-src 'self' blob: data:; object-src 'none'; "
@@ -17,35 +19,12 @@ HEADERS = {
     ),
     "Permissions-Policy": "camera=(self), gamepad=(self), gyroscope=(self), accelerometer=(self), "
     "xr-spatial-tracking=(self), geolocation=(), microphone=()",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
 }
-
-
-def refusal(status: int, sentence: str) -> web.Response:
-    """Returns the answer to a request that is not granted."""
-    return web.json_response({"error": sentence}, status=status)
 
 
 def make_guard(door: Door) -> Middleware:
     """Returns the middleware that refuses strangers."""
-
-    @web.middleware
-    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        response = _stranger(request, door)
-        if response is None:
-            try:
-                response = await handler(request)
-            except web.HTTPException as error:
-                response = refusal(error.status, f"{request.path}: {error.reason.lower()}")
-        if not response.prepared:  # a WebSocket has said everything by now
-            response.headers.update(HEADERS)
-            response.headers.setdefault("Cache-Control", "no-cache")
-        return response
-
-    return guard
+    return guarding(lambda request: _stranger(request, door), HEADERS)
 
 
 def is_local(request: web.Request) -> bool:
