@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from demoloop.robot import Action, DemoloopError, Observation
 from demoloop.robot.arms import ArmModel
 from demoloop.teleop.motion import Device, Motion, check_motion
+from demoloop.teleop.pace import Pace
 from demoloop.teleop.reach import Reach, Workspace, limited
 
 State = Literal["idle", "engaged", "lost"]
@@ -29,7 +30,6 @@ TURN_ACCELERATION = 15.0
 """rad/s^2, likewise."""
 MAX_LAG = 0.10
 """m that the arm makes up for when a hand was quicker than it; what is beyond is forgotten."""
-_LONGEST_STEP_S = 0.1  # a loop that was held up does not make up for it at once
 _REFUSED = 5e-4  # m a step: so much is worth a sentence
 
 
@@ -66,7 +66,7 @@ class Cartesian:
         """Begins from wherever the arm is when it is next seen."""
         self.state, self.status = "idle", ""
         self._has_begun = False
-        self._time: float | None = None
+        self._pace = Pace()
         self._let_go()
 
     def begin(self, commanded: Action) -> None:
@@ -79,9 +79,7 @@ class Cartesian:
         """Returns where the arm shall go, seeing what the device says."""
         if not self._has_begun:
             self.begin(observation.proprioception[: self._spec.action_dim])
-        since = 0.0 if self._time is None else observation.time - self._time
-        self._time = observation.time
-        dt = min(max(since, 0.0), _LONGEST_STEP_S)
+        dt = self._pace.since(observation.time)
         motion = self._read(observation.time)
         if not motion.is_engaged:
             self._let_go()

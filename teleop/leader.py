@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from demoloop.robot import Action, Observation, RobotError, RobotSpec
 from demoloop.teleop.errors import TeleopError
 from demoloop.teleop.grip import GripLimit
+from demoloop.teleop.pace import Pace
 
 State = Literal["apart", "aligning", "following", "lost"]
 Vector = NDArray[np.float64]
@@ -21,7 +22,6 @@ AGREED = 0.05
 APART = 0.8
 """rad: beyond, the follower waits. Wu et al. 2023 (GELLO) give up there; a person who holds the
 leader can simply bring it nearer."""
-_LONGEST_STEP_S = 0.1  # a loop that was held up does not make up for it at once
 
 
 class LeaderArm(Protocol):
@@ -100,7 +100,7 @@ class Leader:
         self._commanded: Vector | None = None  # (action_dim,)
         self._last_shown: Vector | None = None
         self._residual = np.zeros(self._spec.action_dim)  # leader less command, fading
-        self._time: float | None = None
+        self._pace = Pace()
         self.state = "aligning"
         if self._grip is not None:
             self._grip.reset()
@@ -115,9 +115,7 @@ class Leader:
         if self._commanded is None:
             self.begin(observation.proprioception[: self._spec.action_dim])
             assert self._commanded is not None
-        since = 0.0 if self._time is None else observation.time - self._time
-        self._time = observation.time
-        reach = ALIGN_SPEED * min(max(since, 0.0), _LONGEST_STEP_S)
+        reach = ALIGN_SPEED * self._pace.since(observation.time)
         try:
             shown = self._read()
         except RobotError as error:

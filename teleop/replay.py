@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 from demoloop.datasets import Episode
 from demoloop.robot import Action, Observation, RobotSpec
 from demoloop.teleop.errors import TeleopError
+from demoloop.teleop.pace import Pace
 from demoloop.teleop.takeover import HANDOVER_SPEED
-
-_LONGEST_STEP_S = 0.1  # a loop that was held up does not make up for it at once
 
 
 class Replay:
@@ -49,7 +48,7 @@ class Replay:
         """Begins the episode again, from wherever the arm is when it is next seen."""
         self.is_over, self.status = False, ""
         self._commanded: NDArray[np.float64] | None = None
-        self._time: float | None = None
+        self._pace = Pace()
         self._played: float | None = None  # s of the episode; None: on the way to its beginning
 
     def begin(self, commanded: Action) -> None:
@@ -62,9 +61,7 @@ class Replay:
         if self._commanded is None:
             self.begin(observation.proprioception[: self._spec.action_dim])
             assert self._commanded is not None
-        since = 0.0 if self._time is None else observation.time - self._time
-        self._time = observation.time
-        dt = min(max(since, 0.0), _LONGEST_STEP_S)
+        dt = self._pace.since(observation.time)
         if self._played is None:
             self._approach(dt)
         else:
