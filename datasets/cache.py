@@ -28,6 +28,7 @@ from demoloop.datasets.errors import DatasetError
 from demoloop.datasets.lerobot_files import EpisodeInfo
 from demoloop.datasets.lerobot_read import Dataset
 from demoloop.datasets.lerobot_rows import Lowdim
+from demoloop.robot.marked import count_marks
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def layout_of(dataset: Dataset, image_size: tuple[int, int]) -> Layout:
         image_size=image_size,
         proprioception_dim=len(dataset.proprioception_names),
         action_dim=dataset.spec.action_dim,
-        num_marks=0 if dataset.marks is None else len(dataset.marks.names),
+        num_marks=count_marks(dataset.marks),
     )
 
 

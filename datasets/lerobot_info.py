@@ -141,7 +141,7 @@ def _parse_marks(value: object, features: Mapping[str, object]) -> Marks | None:
         return None
     if not isinstance(value, dict) or not isinstance(value.get("names"), list):
         raise ValueError("its marks are no object with names and a camera")
-    marks = Marks(tuple(str(name) for name in value["names"]), str(value["camera"]))
+    marks = Marks.from_json(value)
     if GOAL not in features:
         raise ValueError(f"it names marks, and there is no feature {GOAL!r}")
     return marks

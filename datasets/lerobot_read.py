@@ -21,6 +21,7 @@ from demoloop.datasets.lerobot_files import EpisodeFiles, EpisodeInfo, VideoPart
 from demoloop.datasets.lerobot_rows import Lowdim, flags, read_lowdim, read_rows, scalars, words
 from demoloop.datasets.view import edited_contents
 from demoloop.robot.frame_reader import OPEN_READERS
+from demoloop.robot.marked import count_marks
 from demoloop.robot.video import VideoError, read_frames
 
 
@@ -59,8 +60,8 @@ class Dataset:
         """
         files = self._files[i]
         try:
-            num_marks = 0 if self.marks is None else len(self.marks.names)
-            sizes = (len(self.proprioception_names), self.spec.action_dim, num_marks)
+            num_readings, num_marks = len(self.proprioception_names), count_marks(self.marks)
+            sizes = (num_readings, self.spec.action_dim, num_marks)
             return read_lowdim(files, *sizes)
         except DatasetError as error:
             raise self._damaged(i, str(error)) from error

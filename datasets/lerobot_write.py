@@ -38,6 +38,7 @@ from demoloop.datasets.staging import StagedEpisode, salvage
 from demoloop.datasets.stats import to_lerobot
 from demoloop.datasets.step_log import Steps, read_steps
 from demoloop.robot import Marks, RobotSpec
+from demoloop.robot.marked import count_marks
 
 DATA_FILE, COMMIT_FILE = "data.parquet", "commit.json"
 
@@ -242,10 +243,8 @@ class DatasetWriter:
 
     def _fits(self, steps: Steps) -> bool:
         """Says whether an episode is of this robot, and has what is pointed at here."""
-        num_marks = 0 if self.marks is None else len(self.marks.names)
-        return steps.spec == self.spec and num_marks == (
-            0 if steps.goal is None else len(steps.goal)
-        )
+        num_pointed_at = 0 if steps.goal is None else len(steps.goal)
+        return steps.spec == self.spec and num_pointed_at == count_marks(self.marks)
 
     def _take_back_if_begun(self, folder: Path, committed: set[str]) -> StagedEpisode | None:
         """Returns the episode whose commit a kill has cut short, as it was before it began."""

@@ -22,6 +22,7 @@ from torch.nn import functional
 from demoloop.policies.cpu_layers import Linear, ReluDropout
 from demoloop.policies.errors import PolicyError
 from demoloop.policies.policy import Policy, PolicyShape, masked_l1
+from demoloop.robot.marked import count_marks
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class ActPolicy(Policy):
         self.proprioception_token = Linear(shape.proprioception_dim, dim)
         self.latent_token = Linear(config.latent_dim, dim)
         num_camera_tokens = math.prod(-(-pixels // 32) for pixels in shape.image_size)
-        num_marks = 0 if shape.marks is None else len(shape.marks.names)
+        num_marks = count_marks(shape.marks)
         self.goal_token = Linear(2 * num_marks, dim) if num_marks else None
         num_tokens = 2 + (num_marks > 0) + len(shape.cameras) * num_camera_tokens
         self.position = nn.Parameter(0.02 * torch.randn(num_tokens, dim))

@@ -112,17 +112,12 @@ def shape_to_json(shape: PolicyShape) -> dict[str, Any]:
 def shape_from_json(value: dict[str, Any]) -> PolicyShape:
     """Reads what `shape_to_json` wrote."""
     height, width = value["image_size"]
+    marks = value.get("marks")  # none in a checkpoint from before there were any
     return PolicyShape(
         spec=RobotSpec.from_json(value["spec"]),
         proprioception_dim=int(value["proprioception_dim"]),
         horizon=int(value["horizon"]),
         image_size=(int(height), int(width)),
         is_relative=bool(value["is_relative"]),
-        marks=_marks_from_json(value.get("marks")),
+        marks=None if marks is None else Marks.from_json(marks),
     )
-
-
-def _marks_from_json(value: dict[str, Any] | None) -> Marks | None:
-    if value is None:
-        return None  # also in a checkpoint from before there were marks
-    return Marks(tuple(value["names"]), str(value["camera"]))

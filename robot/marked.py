@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +31,20 @@ class Marks:
                 "different names of at most 64 characters are needed, such as object and place"
             )
 
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Marks:
+        """Reads what `dataclasses.asdict` made; raises KeyError, TypeError or RobotError."""
+        return cls(tuple(str(name) for name in value["names"]), str(value["camera"]))
+
     @property
     def coordinates(self) -> tuple[str, ...]:
         """Names of the numbers of a goal laid out in a row: `object.x`, `object.y`, ..."""
         return tuple(f"{name}.{axis}" for name in self.names for axis in "xy")
+
+
+def count_marks(marks: Marks | None) -> int:
+    """Returns how many marks there are; 0 where nobody points."""
+    return 0 if marks is None else len(marks.names)
 
 
 def check_goal(goal: NDArray[np.float32] | None, marks: Marks) -> NDArray[np.float32]:
