@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from demoloop.robot import Action, Observation, RobotSpec, check_action
 from demoloop.robot.arms.so101 import GRIPPER_CLOSED, GRIPPER_OPEN, SO101
+from demoloop.robot.emulator.cameras import draw
 from demoloop.sim.errors import SimError
 from demoloop.sim.pointing import point_at
 from demoloop.sim.randomize import Disturbance, Randomization, Randomizer
@@ -199,12 +200,7 @@ class SimRobot:
         size = (height, width)
         if size not in self._renderers:
             self._renderers[size] = mujoco.Renderer(self.model, height, width)
-        renderer = self._renderers[size]
-        renderer.update_scene(self.data, camera)
-        renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = shadows
-        renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
-        pixels: NDArray[np.uint8] = renderer.render()
-        return pixels
+        return draw(self._renderers[size], self.data, camera, shadows=shadows)
 
     def close(self) -> None:
         """Frees the renderers."""

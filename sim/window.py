@@ -8,6 +8,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from demoloop.robot.emulator.cameras import draw
 from demoloop.sim.robot import SimRobot
 
 HEIGHT, WIDTH = 240, 320  # px; the policy's own pictures have 96
@@ -40,10 +41,4 @@ class Window:
         data.qpos[:], data.mocap_pos[:], data.mocap_quat[:] = qpos, *mocap
         mujoco.mj_kinematics(model, data)
         mujoco.mj_camlight(model, data)
-        pictures: dict[str, NDArray[np.uint8]] = {}
-        for camera in self._robot.spec.camera_names:
-            renderer.update_scene(data, camera)
-            renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
-            renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
-            pictures[camera] = renderer.render()
-        return pictures
+        return {camera: draw(renderer, data, camera) for camera in self._robot.spec.camera_names}

@@ -22,6 +22,7 @@ from demoloop.datasets.check.signals import Signals, read_signals, with_pictures
 from demoloop.datasets.durable import replace_file
 from demoloop.datasets.errors import DatasetError
 from demoloop.datasets.lerobot_read import Dataset
+from demoloop.robot.jpeg import to_jpeg
 
 PICTURE_HEIGHT = 120  # px
 JPEG_QUALITY = 80
@@ -173,9 +174,7 @@ def _jpeg(frame: NDArray[np.uint8]) -> str:
     if scale < 1:
         size = (max(1, round(width * scale)), PICTURE_HEIGHT)
         frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
-    bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
-    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return base64.b64encode(data.tobytes()).decode()
+    return base64.b64encode(to_jpeg(frame, JPEG_QUALITY)).decode()
 
 
 def _write(path: Path, text: str) -> None:

@@ -10,13 +10,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
 from demoloop.datasets.exporters.steps import spec_of, steps_of
 from demoloop.datasets.lerobot_files import EpisodeInfo
 from demoloop.datasets.lerobot_read import Dataset
+from demoloop.robot.jpeg import to_jpeg
 
 if TYPE_CHECKING:
     import rerun
@@ -106,5 +106,4 @@ def _set_time(recording: rerun.RecordingStream, step: int, since: float) -> None
 def _jpeg(picture: np.ndarray[Any, np.dtype[np.uint8]]) -> rerun.EncodedImage:
     import rerun
 
-    _, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    return rerun.EncodedImage(contents=data.tobytes(), media_type="image/jpeg")
+    return rerun.EncodedImage(contents=to_jpeg(picture, QUALITY), media_type="image/jpeg")

@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import msgspec
 import mujoco
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from demoloop.robot.emulator.camera_wire import FOURCCS, HEADER, Hello
 from demoloop.robot.emulator.config import CameraConfig
 from demoloop.robot.emulator.physics import World
+from demoloop.robot.jpeg import to_jpeg
 
 _MAX_HELLO = 1024  # bytes
 _JPEG_QUALITY = 95
@@ -165,10 +165,12 @@ class CameraServer:
             time.sleep(min(0.01, max(0.0, min(waiting, default=now + 1) - now)))
 
 
-def draw(renderer: mujoco.Renderer, data: mujoco.MjData, camera: str) -> NDArray[np.uint8]:
-    """Returns what a camera sees, (height, width, 3) uint8 RGB, as the simulation shows it."""
+def draw(
+    renderer: mujoco.Renderer, data: mujoco.MjData, camera: str, *, shadows: bool = False
+) -> NDArray[np.uint8]:
+    """Returns what a camera sees, (height, width, 3) uint8 RGB, here and in the simulation."""
     renderer.update_scene(data, camera)
-    renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
+    renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = shadows
     renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
     pixels: NDArray[np.uint8] = renderer.render()
     return pixels
@@ -178,9 +180,7 @@ def encode(pixels: NDArray[np.uint8], fourcc: str) -> bytes:
     """Returns RGB pixels as a JPEG, or as they are."""
     if fourcc == "RGB3":
         return pixels.tobytes()
-    done, data = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    assert done
-    return bytes(data)
+    return to_jpeg(pixels, _JPEG_QUALITY)
 
 
 def _read_line(connection: socket.socket) -> bytes:

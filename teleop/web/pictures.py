@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from demoloop.robot.jpeg import to_jpeg
 from demoloop.teleop.bench import Pictures
 from demoloop.teleop.look import Look
 
@@ -105,10 +106,7 @@ class Shutter:
 
 
 def _jpeg(name: str, image: NDArray[np.uint8]) -> Jpeg:
-    _, data = cv2.imencode(
-        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
-    )
-    return Jpeg(name, image.shape[1], image.shape[0], data.tobytes())
+    return Jpeg(name, image.shape[1], image.shape[0], to_jpeg(image, _QUALITY))
 
 
 def _small(pictures: Pictures) -> bytes:
