@@ -108,10 +108,8 @@ class ChunkPolicy(Policy):
         in_dim = shape.proprioception_dim + sum(e.out_dim for e in self.encoders.values())  # type: ignore[misc]
         self.glimpse_px = config.glimpse_px
         if shape.marks is not None:
-            in_dim += 2 * len(shape.marks.names)
-            if config.glimpse_px:
-                self.glimpsed = GlimpseEncoder(config)
-                in_dim += len(shape.marks.names) * config.glimpse_dim
+            self.glimpsed = GlimpseEncoder(config)
+            in_dim += len(shape.marks.names) * (2 + config.glimpse_dim)
         self.mlp = nn.Sequential(
             nn.Linear(in_dim, config.hidden_dim),
             nn.ReLU(),
@@ -128,10 +126,9 @@ class ChunkPolicy(Policy):
         if self.shape.marks is not None:
             assert goal is not None, "marks were checked where they came in"
             seen.append((2 * goal - 1).flatten(1))
-            if self.glimpse_px:
-                picture = pixels[self.shape.marks.camera]
-                for number in range(len(self.shape.marks.names)):
-                    seen.append(self.glimpsed(glimpse(picture, goal[:, number], self.glimpse_px)))
+            picture = pixels[self.shape.marks.camera]
+            for number in range(len(self.shape.marks.names)):
+                seen.append(self.glimpsed(glimpse(picture, goal[:, number], self.glimpse_px)))
         chunk: Tensor = self.mlp(torch.cat([*seen, proprioception], dim=-1))
         return chunk.view(-1, self.shape.horizon, self.shape.spec.action_dim)
 

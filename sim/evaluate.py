@@ -251,7 +251,6 @@ def _run_share(
     acting_hz: float | None = None,
     misleads: bool = False,
 ) -> list[EpisodeResult]:
-
     robot = make_robot(
         task, seeds, randomization=randomization, acting_hz=acting_hz, misleads=misleads
     )
