@@ -27,7 +27,7 @@ def test_nothing_is_asked_of_anybody_else_and_the_policy_would_refuse_it(
         {"number": 1, "seconds": 3, "steps": 9, "verdict": "kept", "thumbnail": "/thumb/1.jpg"}
     ]
     scene.tell(episodes=episodes)
-    page.wait("document.querySelector('.episode img').naturalWidth > 0")
+    page.wait("document.querySelector('.episode img')?.naturalWidth > 0")
     for agent in ("hand", "phone", "gamepad", "keyboard"):
         scene.tell(agent=agent)
         page.wait(f"document.body.dataset.agent === '{agent}'")
