@@ -145,7 +145,7 @@ class Reach:
         """Returns joint targets on the way to a pose, as far as their speed gets in `dt`."""
         start = self._in_model(self.joints)
         found = self._kinematics.inverse(
-            position, rotation, start, num_iterations=5, tolerance_m=1e-5
+            position, rotation, start, num_iterations=3, tolerance_m=1e-4
         )
         change = (found - start)[: self._num_angles]
         if dt <= 0 or not change.any():
