@@ -23,7 +23,6 @@ _DAMPING = 3e-4
 _LEAD = 0.003
 """m that the target may be ahead of what the joints reach: turned round, the arm moves at once."""
 _TURN_LEAD = 0.15  # rad, likewise
-_HALVINGS = 5
 _NO_AZIMUTH = 0.03  # m from the axis of the first joint: nearer, no direction is outward
 
 
@@ -152,22 +151,10 @@ class Reach:
             return self.joints.copy()
         # All joints by the same share, so that the hand keeps to its line.
         change /= max(1.0, float((np.abs(change) / (self._fastest * dt)).max()))
-        best = self._miss(self.joints, position, rotation)
-        for _ in range(_HALVINGS):
-            joints = self.joints.copy()
-            joints[: self._num_angles] += change
-            np.clip(joints, self._low, self._high, out=joints)
-            if self._miss(joints, position, rotation) < best:
-                return joints
-            # A stretched arm overshoots: Newton's step is too long where the Jacobian is singular.
-            change /= 2
-        return self.joints.copy()
-
-    def _miss(self, joints: Vector, position: Vector, rotation: Vector) -> float:
-        """What the inverse kinematics minimise: squared metres, turns weighed as it does."""
-        reached, turned = self._forward(joints)
-        away = float(np.sum((reached - position) ** 2))
-        return away + (_ORIENTATION_COST * _angle(turned, rotation)) ** 2
+        joints = self.joints.copy()
+        joints[: self._num_angles] += change
+        within: Vector = np.clip(joints, self._low, self._high)
+        return within
 
     def _turned(self, turn: Vector) -> Vector:
         """Returns the shape turned, unless the gripper does not follow that way any more."""
