@@ -259,7 +259,7 @@ def test_a_roll_that_passes_half_a_turn_goes_on(device: Scripted, cartesian: Car
         device.motion = replace(at(np.zeros(3)), roll=float((roll + np.pi) % (2 * np.pi) - np.pi))
         driver.step()
     # Clockwise from behind is against the joint's axis, which points backwards.
-    assert (driver.joints - HOME)[4] == pytest.approx(-0.36, abs=0.02)
+    assert (driver.joints - HOME)[4] == pytest.approx(-0.36, abs=0.04)
 
 
 def test_joints_are_jogged_one_by_one_and_not_into_the_table(

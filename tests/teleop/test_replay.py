@@ -37,6 +37,7 @@ def test_it_goes_gently_to_the_beginning_and_then_plays_at_the_pace_it_had(
 ) -> None:
     replay = Replay(episode, BLIND)
     driver = Driver(replay, (MIDDLE - 0.4).astype(np.float64), dt)
+    assert driver.joints == pytest.approx(MIDDLE - 0.4, abs=1e-6)
     while replay.status:
         before = driver.joints
         driver.step()
