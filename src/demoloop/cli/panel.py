@@ -18,6 +18,7 @@ from demoloop.teleop import Leader, TeleopError
 from demoloop.teleop.devices import TELEOPERATORS
 from demoloop.teleop.inputs import Inputs
 from demoloop.teleop.session import Session
+from demoloop.teleop.spacemouse import SpaceMouse, SpaceMouseReader
 from demoloop.teleop.takeover import Teleoperator
 from demoloop.teleop.web.panel import Panel, Where
 
@@ -57,7 +58,14 @@ class Devices:
         """Opens a device by its name."""
         if name == LEADER:
             return self._open_leader(self.arm.spec)
+        if name == SpaceMouse.name:
+            return self._open_spacemouse()
         return nullcontext(TELEOPERATORS[name](self.inputs, self.arm))
+
+    @contextmanager
+    def _open_spacemouse(self) -> Iterator[Teleoperator]:
+        with SpaceMouseReader(self.inputs):  # this computer's: a page knows nothing of it
+            yield TELEOPERATORS[SpaceMouse.name](self.inputs, self.arm)
 
     @contextmanager
     def _open_leader(self, follower: RobotSpec) -> Iterator[Teleoperator]:
