@@ -20,10 +20,12 @@ from demoloop.datasets import (
     open_cache,
     open_dataset,
     open_numbers,
+    stage_episode,
 )
 from demoloop.datasets.collection import joined_contents
 from demoloop.datasets.contents import folder_contents
 from demoloop.datasets.exporters import lerobot
+from demoloop.datasets.journal import read_journal
 from demoloop.robot import Marks, RobotSpec
 
 MARKS = Marks(("object", "place"), "front")
@@ -133,6 +135,21 @@ def test_killed_recording_is_put_together_with_its_goal(
     with DatasetWriter(pointed, spec, marks=MARKS) as writer:
         assert writer.recovered == (3,)
     np.testing.assert_array_equal(open_dataset(pointed).episode(3).goal, GOALS[1])
+
+
+def test_commit_that_a_kill_cut_short_is_completed_with_its_goal(
+    tmp_path: Path, pointed: Path, spec: RobotSpec, make_episode: Callable[..., Episode]
+) -> None:
+    # The file that names the episode is there, its data not yet in its place; at 6 steps it is too
+    # short to be put together from the log alone.
+    episode = replace(make_episode(2, steps=6), goal=GOALS[1])
+    with DatasetWriter(tmp_path / "cut", spec, marks=MARKS):
+        folder = stage_episode(tmp_path / "cut", episode).folder
+        entry = replace(read_journal(pointed)[1], uuid=folder.name, index=0)
+        (folder / "commit.json").write_text(entry.to_json())
+    with DatasetWriter(tmp_path / "cut", spec, marks=MARKS) as writer:
+        assert writer.recovered == (0,)
+    np.testing.assert_array_equal(open_dataset(tmp_path / "cut").episode(0).goal, GOALS[1])
 
 
 def test_marks_are_ignored_where_a_dataset_has_none(
