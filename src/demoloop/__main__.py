@@ -52,6 +52,7 @@ VERBS: Mapping[str, Verb] = {
     "calibrate": Verb(
         "demoloop.cli.calibrate", "Measure where the joints of an arm are zero, guided."
     ),
+    "hand": Verb("demoloop.cli.hand", "Fetch the hand tracker, try it, practise.", ("sim",)),
     "doctor": Verb(
         "demoloop.cli.doctor", "Say what works on this machine and how to mend the rest."
     ),

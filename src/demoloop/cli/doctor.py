@@ -21,6 +21,8 @@ from demoloop.cli import doctor_arm, doctor_cameras, probes
 from demoloop.cli.extras import EXTRAS_OF, install_command
 from demoloop.robot.cameras.devices import find_devices
 from demoloop.robot.realtime import PRIORITY
+from demoloop.teleop import TeleopError
+from demoloop.teleop.tracking import check_tracker, tracker_folder
 
 State = Literal["ok", "missing", "broken"]
 
@@ -103,6 +105,7 @@ def examine() -> Iterator[Finding]:
     yield probed("h264", package="av")
     yield cameras(Path("/dev"))
     yield serial_ports(Path("/dev"))
+    yield hand_tracker()
     yield real_time()
 
 
@@ -197,6 +200,18 @@ def serial_ports(dev: Path) -> Finding:
         found = f"no permission for {', '.join(map(str, refused))}"
         return Finding("serial ports", "broken", found, mend)
     return Finding("serial ports", "ok", ", ".join(map(str, ports)))
+
+
+def hand_tracker() -> Finding:
+    """Whether what finds a hand in pictures was fetched, and is what it was."""
+    try:
+        folder = tracker_folder()
+        check_tracker(folder)
+    except TeleopError as error:
+        return Finding(
+            "hand tracker", "missing", str(error), "demoloop hand; only to teach by hand"
+        )
+    return Finding("hand tracker", "ok", str(folder))
 
 
 def real_time() -> Finding:
