@@ -108,6 +108,10 @@ class Marked:
     def reset(self) -> None:
         """Starts an episode with the marks there are; without all of them it has no goal."""
         self.robot.reset()
+        self.latch()
+
+    def latch(self) -> None:
+        """What is marked now is the goal, for whoever starts an episode where the robot stands."""
         points = [self.pointed[name] for name in self.marks.names if name in self.pointed]
         is_whole = len(points) == len(self.marks.names)
         self._goal = np.array(points, np.float32) if is_whole else None

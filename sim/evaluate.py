@@ -80,10 +80,10 @@ class Evaluation:
             f"seeds {min(seeds)} to {max(seeds)}{time})"
         )
 
-    def save(self, path: Path) -> None:
-        """Writes JSON."""
+    def to_json(self) -> dict[str, object]:
+        """Returns plain JSON values."""
         low, high = self.interval
-        value = {
+        return {
             "task": self.task,
             "randomization": asdict(self.randomization) if self.randomization else None,
             "misleading_marks": self.misleads,
@@ -93,7 +93,10 @@ class Evaluation:
             "median_seconds": self.median_seconds,
             "results": [asdict(episode) for episode in self.episodes],
         }
-        path.write_text(json.dumps(value, indent=2))
+
+    def save(self, path: Path) -> None:
+        """Writes JSON."""
+        path.write_text(json.dumps(self.to_json(), indent=2))
 
 
 def wilson_interval(successes: int, total: int) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from demoloop.robot import Observation, Robot
+from demoloop.robot import Marks, Observation, Robot
 
 Pictures: TypeAlias = Mapping[str, NDArray[np.uint8]]
 """Camera -> (height, width, 3) RGB, of any size."""
@@ -34,6 +34,11 @@ class Bench(Protocol):
         ...
 
     @property
+    def hz(self) -> float:
+        """How often it is looked at and acted on: the control rate, or a multiple of it."""
+        ...
+
+    @property
     def shows_actions(self) -> bool:
         """Whether `pictures` after an `act` already show what it did, as a simulation can."""
         ...
@@ -47,6 +52,28 @@ class Bench(Protocol):
         Raises:
             DemoloopError: The robot cannot be brought there, or there is no episode left.
         """
+        ...
+
+    def begin(self) -> None:
+        """An episode begins where the robot stands: what is marked counts from now on.
+
+        Raises:
+            RobotError: Not everything is marked that should be.
+        """
+        ...
+
+    @property
+    def marks(self) -> Marks | None:
+        """What there is to point at; None where words say it all."""
+        ...
+
+    @property
+    def pointed(self) -> Mapping[str, tuple[float, float]]:
+        """Mark -> x right and y down, 0..1, of the picture that a page shows."""
+        ...
+
+    def point(self, name: str, x: float, y: float) -> None:
+        """Marks a point of that picture; raises RobotError when nobody may, or there is none."""
         ...
 
     def hold(self) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from demoloop.robot import Action, Observation, RobotSpec
+from demoloop.robot import Action, Observation, RobotSpec, WallClock
 from demoloop.teleop.takeover import Teleoperator
 
 
@@ -18,11 +20,11 @@ class Clutch:
         is_engaged: Whether the person decided the last step.
     """
 
-    def __init__(self, spec: RobotSpec) -> None:
+    def __init__(self, spec: RobotSpec, clock: WallClock) -> None:
         """Stores whose arm it is; nobody moves it until there is a device."""
         self.is_engaged = False
         self._inner: Teleoperator | None = None
-        self._spec = spec
+        self._spec, self._clock = spec, clock
         self._is_wanted = False
         self._commanded: Action | None = None
 
@@ -70,4 +72,5 @@ class Clutch:
             return self._commanded
         if not was_engaged:
             self._inner.begin(self._commanded)
-        return self._inner.decide(observation)
+        # A person's time goes on where a simulation's stands still.
+        return self._inner.decide(replace(observation, time=self._clock.now()))

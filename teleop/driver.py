@@ -9,8 +9,10 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from demoloop.robot import Action, Agent, Observation, RobotSpec
+from demoloop.robot import Action, Agent, Observation, RobotSpec, WallClock
+from demoloop.teleop.by_hand import SeenHand
 from demoloop.teleop.clutch import Clutch
+from demoloop.teleop.gestures import Name
 from demoloop.teleop.takeover import Takeover, Teleoperator
 
 OpenDevice = Callable[[str], AbstractContextManager[Teleoperator]]
@@ -34,6 +36,33 @@ class Aiming(Protocol):
         ...
 
 
+@runtime_checkable
+class Gesturing(Protocol):
+    """A teleoperator with a clutch of its own, worked by gestures that also lead the session."""
+
+    def watch(self, time: float) -> list[Name]:
+        """Looks, at each step; returns the gestures given since. `time` [s] as for `decide`."""
+        ...
+
+    def engage(self) -> None:
+        """The arm follows."""
+        ...
+
+    def release(self) -> None:
+        """The arm stays."""
+        ...
+
+    @property
+    def is_engaged(self) -> bool:
+        """Whether it follows."""
+        ...
+
+    @property
+    def seen(self) -> SeenHand:
+        """What a page shows of the hand."""
+        ...
+
+
 class Driver:
     """An agent around a device behind a clutch, and perhaps a policy: `with Driver(…) as driver`.
 
@@ -41,20 +70,23 @@ class Driver:
         name: Of the device.
     """
 
-    def __init__(self, opens: OpenDevice, spec: RobotSpec, policy: Agent | None = None) -> None:
+    def __init__(
+        self, opens: OpenDevice, spec: RobotSpec, clock: WallClock, policy: Agent | None = None
+    ) -> None:
         """Stores.
 
         Args:
             opens: Opens the devices.
             spec: Of the robot.
+            clock: The person's.
             policy: Decides until the person takes over; None: the person decides.
         """
         self.name = ""
         self.policy = policy
-        self._opens = opens
+        self._opens, self._clock = opens, clock
         self._held = ExitStack()
         self._device: Teleoperator | None = None
-        self._clutch = Clutch(spec)
+        self._clutch = Clutch(spec, clock)
         self._takeover = None if policy is None else Takeover(policy, self._clutch)
 
     def __enter__(self) -> Driver:
@@ -75,19 +107,38 @@ class Driver:
         self._held, self._device, self.name = opening, device, name
         self._clutch.connect(device)
 
+    def connect(self) -> None:
+        """The arm follows the device as soon as that wants to; one with a clutch is asked first."""
+        self._clutch.engage()
+
     def engage(self) -> None:
         """The arm follows the device."""
         self._clutch.engage()
+        if isinstance(self._device, Gesturing):
+            self._device.engage()
 
     def release(self) -> None:
         """The arm stays, if it is not the policy that decides."""
         self._clutch.release()
+        if isinstance(self._device, Gesturing):
+            self._device.release()
+
+    def watch(self) -> list[Name]:
+        """Looks at the person, moving or not; returns the gestures they gave since."""
+        if isinstance(self._device, Gesturing):
+            return self._device.watch(self._clock.now())
+        return []
+
+    @property
+    def seen(self) -> SeenHand | None:
+        """What is seen of a hand; None for another device."""
+        return self._device.seen if isinstance(self._device, Gesturing) else None
 
     def take(self) -> None:
         """The person corrects the policy."""
         if self._takeover is not None:
             self._takeover.take()
-            self._clutch.engage()
+            self.engage()
 
     def give_back(self) -> None:
         """The policy goes on."""
@@ -96,13 +147,21 @@ class Driver:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether the person is to decide the next step, if no policy does."""
+        """Whether the device is to decide the next step, if no policy does."""
         return self._clutch.is_wanted
 
     @property
+    def is_acting(self) -> bool:
+        """Whether the device was asked for the last step."""
+        return self._clutch.is_engaged
+
+    @property
     def is_engaged(self) -> bool:
-        """Whether the person decided the last step."""
-        return self._clutch.is_engaged and (self._takeover is None or self._takeover.is_takeover)
+        """Whether the arm follows the person."""
+        if isinstance(self._device, Gesturing) and not self._device.is_engaged:
+            return False
+        is_held = self._clutch.is_engaged and self._clutch.is_wanted
+        return is_held and self.who == "person"
 
     @property
     def is_takeover(self) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from demoloop.teleop.bench import Pictures
+from demoloop.teleop.by_hand import SeenHand
 from demoloop.teleop.commands import Phase
 
 __all__ = ["Listener", "Look", "Phase", "Progress", "Shown", "Verdict"]
@@ -30,6 +31,7 @@ class Look:
     num_late: int  # steps of this recording that began late
     who: Literal["person", "policy"]
     status: str  # of the agent, a sentence or empty
+    seen: SeenHand | None  # of a hand; None for another device
     draw: Callable[[], Pictures] = field(repr=False)  # see `Bench.pictures`
 
 
@@ -59,6 +61,8 @@ class Progress:
     drops: Mapping[str, int]  # camera -> pictures dropped in the present recording
     problem: str  # one sentence, or empty
     armed: str  # state of the supervisor, or empty
+    marking: str = ""  # the camera in whose picture one points; empty: nobody points
+    pointed: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # see `Bench`
 
 
 class Listener(Protocol):

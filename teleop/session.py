@@ -57,8 +57,8 @@ class Session:
             clock: Another than the system's.
         """
         self.bench, self.plan = bench, plan
-        self.driver = Driver(opens, bench.robot.spec, policy)
         self._clock = clock or WallClock()
+        self.driver = Driver(opens, bench.robot.spec, self._clock, policy)
         self._orders = Orders(stop or threading.Event())
         self._stage = Stage(bench, self.driver, plan, self._orders, writer, self._clock)
         self._teller = self._stage.teller
@@ -92,6 +92,31 @@ class Session:
     def spec(self) -> RobotSpec:
         """Of the robot."""
         return self._stage.spec
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """Devices one may choose between."""
+        return self.plan.agents
+
+    @property
+    def device(self) -> str:
+        """The one that is worked with."""
+        return self.driver.name or self.plan.agents[0]
+
+    @property
+    def is_following(self) -> bool:
+        """Whether the arm is to follow the device."""
+        return self.driver.is_wanted
+
+    @property
+    def task(self) -> str:
+        """What is shown, in a sentence."""
+        return self._teller.task
+
+    @property
+    def can_retask(self) -> bool:
+        """Whether a person may call it something else."""
+        return not self.plan.fixes_task
 
     @property
     def results(self) -> tuple[Shown, ...]:
@@ -181,11 +206,13 @@ class Session:
             ended_by.extend(word for word in stage.hear() if word in _ENDING)
             return bool(ended_by or self.bench.fault or self.bench.succeeded() or take.problem)
 
-        steps = max(1, round(self.plan.max_seconds * self.spec.control_hz))
+        hz = self.bench.hz
+        steps = max(1, round(self.plan.max_seconds * hz))
         try:
             run_episode(
-                stage.robot, self.driver, steps, stage.step, is_over=is_over, clock=self._clock
-            )
+                stage.robot, stage.agent, steps, stage.step, is_over=is_over, clock=self._clock,
+                hz=hz,
+            )  # fmt: skip
         finally:
             stage.end()
         if self.bench.fault:

@@ -9,16 +9,17 @@ from demoloop.robot import (
     Action,
     DemoloopError,
     Observation,
-    Robot,
     RobotError,
     RobotSpec,
     WallClock,
     check_action,
 )
 from demoloop.teleop.bench import Bench
+from demoloop.teleop.commands import meant_by
 from demoloop.teleop.driver import Driver
 from demoloop.teleop.look import Shown, Verdict
-from demoloop.teleop.orders import Orders, Word
+from demoloop.teleop.orders import WORDS, Orders, Word
+from demoloop.teleop.pacing import AsItStands, Paced
 from demoloop.teleop.take import Take
 from demoloop.teleop.teller import Teller
 
@@ -67,11 +68,13 @@ class Stage:
     ) -> None:
         """Stores."""
         self.bench, self.driver, self.plan = bench, driver, plan
-        self.teller = Teller(bench, driver, plan.wanted, plan.task)
+        self.teller = Teller(bench, driver, plan.wanted, plan.task, clock)
         self.results: list[Shown] = []
         self.take: Take | None = None
         self.is_again = self.has_moved = False
-        self.robot = AsItStands(bench.robot, clock)
+        self.robot = AsItStands(bench.robot)
+        every = round(bench.hz / bench.robot.spec.control_hz)
+        self.agent = Paced(driver, every, clock)
         self._orders, self._writer, self._clock = orders, writer, clock
         self._seed: int | None = None
         self._next_tick = 0.0  # s
@@ -86,6 +89,7 @@ class Stage:
         """Opens the files of a recording; None when that fails, which is said."""
         take = Take(self._writer, task=self.teller.task, seed=self._seed, events=self.bench.events)
         try:
+            self.bench.begin()
             take.__enter__()
         except DemoloopError as error:
             self.teller.problem = str(error)
@@ -93,7 +97,7 @@ class Stage:
         self.take, self.has_moved = take, True
         self.teller.begin(take)
         if self.driver.policy is None:
-            self.driver.engage()
+            self.driver.connect()
         return take
 
     def end(self) -> None:
@@ -117,22 +121,20 @@ class Stage:
         """The arm stays, and whoever engages begins from where it is."""
         self.driver.release()
         self.bench.hold()
-        self.driver.reset()
+        self.agent.reset()
 
     def tick(self, *, practises: bool = False) -> list[Word]:
         """Looks once, at the control rate; returns what was said."""
-        period = 1.0 / self.spec.control_hz
-        now = self._clock.now()
-        self._next_tick = max(self._next_tick + period, now)
+        self._next_tick = max(self._next_tick + 1.0 / self.bench.hz, self._clock.now())
         self._clock.sleep_until(self._next_tick)
         observation = self.robot.observe()
         if practises and self.driver.is_wanted:
-            wanted = check_action(self.spec, self.driver.decide(observation))
+            wanted = check_action(self.spec, self.agent.decide(observation))
             self.driver.sent(self.robot.act(wanted))
             self.has_moved = True
-        self.teller.look(observation, self.robot.looked_at)
+        self.teller.look(observation, self.agent.decided_at)
         heard = self.hear()
-        if practises and self.driver.is_engaged and not self.driver.is_wanted:
+        if practises and self.driver.is_acting and not self.driver.is_wanted:
             self.hold()  # nobody acts any more
         self.teller.tell()
         return heard
@@ -141,13 +143,20 @@ class Stage:
         """Hears one step of the recording."""
         assert self.take is not None
         self.driver.sent(action)
-        self.take.hear(observation, action, is_takeover=self.driver.is_takeover)
-        self.teller.look(observation, self.robot.looked_at)
+        if self.agent.is_new:
+            self.take.hear(observation, action, is_takeover=self.driver.is_takeover)
+        self.teller.look(observation, self.agent.decided_at)
         self.teller.tell()
 
     def hear(self) -> list[Word]:
         """Does what can be done in any phase, and returns the rest."""
         rest: list[Word] = []
+        for gesture in self.driver.watch():
+            for said in meant_by([gesture], self.teller.phase):
+                if said == "estop":
+                    self.bench.estop(f"gesture {gesture}")
+                elif said in WORDS:
+                    self._orders.say(said, "", f"gesture {gesture}")
         for word, text, by in self._orders.heard():
             if self.take is not None and by:
                 self.take.note(f"{by}: {word}{f' {text}' if text else ''}")
@@ -199,12 +208,26 @@ class Stage:
                     teller.task = text.strip()
             case "agent":
                 self._choose(text)
+            case "mark":
+                name, x, y = text.split()
+                self._point(name, float(x), float(y))
             case "left":
                 driver.release()
                 return False  # and it ends what goes on
             case _:
                 return False
         return True
+
+    def _point(self, name: str, x: float, y: float) -> None:
+        """Marks a point, before an episode: in its middle it would change what is shown."""
+        if self.teller.phase != "ready":
+            self.teller.problem = "point before an episode begins, not in its middle"
+            return
+        try:
+            self.bench.point(name, x, y)
+            self.teller.problem = ""
+        except RobotError as error:
+            self.teller.problem = str(error)
 
     def _choose(self, name: str) -> None:
         """Takes another device, where nothing is under way."""
@@ -231,27 +254,3 @@ class Stage:
 
     def _num_kept(self) -> int:
         return 0 if self._writer is None else self._writer.num_episodes
-
-
-class AsItStands:
-    """A robot whose episode begins where it is, since the session has brought it there."""
-
-    def __init__(self, robot: Robot, clock: WallClock) -> None:
-        self.spec = robot.spec
-        self.looked_at = 0.0  # s, when it was last asked
-        self._robot, self._clock = robot, clock
-
-    def reset(self) -> None:
-        """Nothing: it is there."""
-
-    def observe(self) -> Observation:
-        """As the robot within."""
-        self.looked_at = self._clock.now()
-        return self._robot.observe()
-
-    def act(self, action: Action) -> Action:
-        """As the robot within."""
-        return self._robot.act(action)
-
-    def close(self) -> None:
-        """Whoever opened the robot closes it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from demoloop.robot import Observation
+from demoloop.robot import Observation, WallClock
 from demoloop.teleop.bench import Bench
 from demoloop.teleop.driver import Driver
 from demoloop.teleop.look import Listener, Look, Phase, Progress, Shown
@@ -22,19 +22,21 @@ class Teller:
         kept: Episodes the dataset has.
     """
 
-    def __init__(self, bench: Bench, driver: Driver, wanted: int, task: str) -> None:
+    def __init__(
+        self, bench: Bench, driver: Driver, wanted: int, task: str, clock: WallClock
+    ) -> None:
         """Stores."""
         self.phase: Phase = "moving"
         self.task, self.problem, self.kept = task, "", 0
         self.countdown: float | None = None
         self.notes: tuple[str, ...] = ()
-        self._bench, self._driver, self._wanted = bench, driver, wanted
+        self._bench, self._driver, self._wanted, self._clock = bench, driver, wanted, clock
         self._listeners: list[Listener] = []
         self._take: Take | None = None
         self._results: tuple[Shown, ...] = ()
         self._told: Progress | None = None
         self._look: Look | None = None
-        self._began_at = self._stepped_at = self._shown_until = 0.0
+        self._looked_at = self._decided_at = 0.0
         self._num_late = 0
 
     def listen(self, listener: Listener) -> None:
@@ -49,7 +51,7 @@ class Teller:
 
     def begin(self, take: Take) -> None:
         """A recording begins."""
-        self._take, self.notes, self._num_late, self._stepped_at = take, (), 0, 0.0
+        self._take, self.notes, self._num_late, self._looked_at = take, (), 0, 0.0
 
     def end(self, number: int) -> None:
         """The recording has ended, and may become the episode of this number."""
@@ -61,22 +63,21 @@ class Teller:
         """It was kept or dropped."""
         self._take, self._results, self.kept = None, results, kept
 
-    def look(self, observation: Observation, looked_at: float) -> None:
+    def look(self, observation: Observation, decided_at: float) -> None:
         """Shows one instant.
 
         Args:
             observation: What the robot saw.
-            looked_at: When it was asked [s, monotonic]; what is said to a device later is not in
-                the action that followed.
+            decided_at: When somebody decided last [s, monotonic]; what is said to a device later
+                is not in the action that followed.
         """
-        period = 1.0 / self._bench.robot.spec.control_hz
-        take, driver = self._take, self._driver
+        take, driver, now = self._take, self._driver, self._clock.now()
         if self.phase == "recording":
-            self._num_late += 0.0 < self._stepped_at < looked_at - _LATE * period
-            self._stepped_at = looked_at
+            self._num_late += 0.0 < self._looked_at < now - _LATE / self._bench.hz
+            self._looked_at = now
         # A picture taken before an action shows the effect of the one before.
-        until = looked_at if self._bench.shows_actions else self._shown_until
-        self._shown_until = looked_at
+        until = decided_at if self._bench.shows_actions else self._decided_at
+        self._decided_at = decided_at
         size = len(observation.proprioception) // 2
         self._look = Look(
             time=observation.time,
@@ -91,6 +92,7 @@ class Teller:
             num_late=self._num_late,
             who=driver.who,
             status=driver.status,
+            seen=driver.seen,
             draw=self._bench.pictures(observation),
         )
         for listener in self._listeners:
@@ -111,6 +113,8 @@ class Teller:
             drops={} if take is None else dict(take.drops),
             problem=self.problem,
             armed=self._bench.state,
+            marking="" if self._bench.marks is None else self._bench.marks.camera,
+            pointed=dict(self._bench.pointed),
         )
         if progress != self._told:
             self._told = progress

@@ -46,6 +46,11 @@ def own_certificate(address: str, folder: Path | None = None) -> Certificate:
         raise TeleopError(
             f"{address!r} is no IP address; name the one under which the phone finds this machine"
         ) from None
+    if ip.is_unspecified or address == "127.0.0.1":
+        raise TeleopError(
+            f"{address} is no address another machine can open; name one of those that "
+            "`ip address` shows"
+        )
     folder = folder or panel_folder()
     name = address.replace(":", "-")
     file, key = folder / f"{name}.crt", folder / f"{name}.key"

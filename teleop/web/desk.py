@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 import msgspec
 
 from demoloop.teleop.inputs import Inputs
-from demoloop.teleop.session import Session
 from demoloop.teleop.web import messages as m
+from demoloop.teleop.web.led import Led
 from demoloop.teleop.web.page import Page
 
 LINK_S = 1.0
@@ -19,14 +18,6 @@ releases the arm, whatever moves it; keys, sticks and phones are stale long befo
 
 Webcam = Callable[[m.PictureHeader, bytes], None]
 """Takes a JPEG of the page's camera; must be quick."""
-
-
-class Marker(Protocol):
-    """Who hears what a person points at."""
-
-    def mark(self, mark: m.Mark) -> m.Marks | None:
-        """Takes a point, and returns what is marked now; None when it means nothing here."""
-        ...
 
 
 class Desk:
@@ -39,16 +30,15 @@ class Desk:
 
     def __init__(
         self,
-        session: Session,
+        led: Led,
         inputs: Inputs,
         webcam: Webcam | None = None,
-        marker: Marker | None = None,
     ) -> None:
         """Stores."""
         self.pages: list[Page] = []
         self.driver: Page | None = None
-        self._session, self._inputs = session, inputs
-        self._webcam, self._marker = webcam, marker
+        self._led, self._inputs = led, inputs
+        self._webcam = webcam
 
     def enter(self, page: Page) -> None:
         """A page has come; the first one drives."""
@@ -63,32 +53,31 @@ class Desk:
         if page is self.driver:
             self.driver = None
             self._inputs.release_all()
-            self._session.order("left", by="panel closed")
+            self._led.order("left", by="panel closed")
+
+    @property
+    def is_attended(self) -> bool:
+        """Whether the driver was heard of late."""
+        page = self.driver
+        return page is not None and time.monotonic() - page.said_at <= LINK_S
 
     def check_link(self) -> None:
         """Releases the arm when the driver has been silent; called now and then."""
-        page = self.driver
-        is_moving = self._session.driver.is_wanted
-        if page is not None and is_moving and time.monotonic() - page.said_at > LINK_S:
-            self._session.order("release", by="panel silent")
+        if self.driver is not None and self._led.is_following and not self.is_attended:
+            self._led.order("release", by="panel silent")
 
-    def hear(self, page: Page, text: str) -> m.Marks | None:
-        """Does what a page said; returns marks when they have changed.
-
-        Raises:
-            TeleopError: No page of ours says that.
-        """
+    def hear(self, page: Page, text: str) -> None:
+        """Does what a page said; raises TeleopError for what no page of ours says."""
         said = m.parse(text)
         if isinstance(said, m.Order) and said.name == "estop":
-            self._session.estop("stop on the panel")
+            self._led.estop("stop on the panel")
         elif isinstance(said, m.Drive):
             if self.driver is None:
                 self.driver = page
                 page.said_at = time.monotonic()
         elif page is self.driver:
             page.said_at = time.monotonic()
-            return self._drive(page, said)
-        return None
+            self._drive(page, said)
 
     def hear_picture(self, page: Page, data: bytes) -> None:
         """Hands a picture of the driver's camera on; raises TeleopError for what is none."""
@@ -96,26 +85,25 @@ class Desk:
         if page is self.driver and self._webcam is not None:
             self._webcam(header, jpeg)
 
-    def _drive(self, page: Page, said: m.Said) -> m.Marks | None:
-        session = self._session
+    def _drive(self, page: Page, said: m.Said) -> None:
+        led = self._led
         match said:
             case m.Input():
                 self._feel(page, said)
             case m.Order(name) if name != "estop":
                 if name == "release":
                     self._inputs.release_all()
-                session.order(name)
+                led.order(name)
             case m.Agent(name):
-                session.order("agent", name)
+                led.order("agent", name)
             case m.Task(text):
-                session.order("task", text)
+                led.order("task", text)
             case m.Note(text):
-                session.order("note", text)
-            case m.Mark() if self._marker is not None:
-                return self._marker.mark(said)
+                led.order("note", text)
+            case m.Mark(name, _, x, y):
+                led.order("mark", f"{name} {x:.4f} {y:.4f}")
             case _:
                 pass
-        return None
 
     def _feel(self, page: Page, said: m.Input) -> None:
         """Takes in what the devices of the driver say."""
@@ -125,7 +113,7 @@ class Desk:
                 continue
             self._inputs.put(device, state)
             # Whoever holds something of the device they work with wants the arm to follow.
-            driver = self._session.driver
-            if device == driver.name and state != type(state)() and not driver.is_wanted:
-                self._session.order("engage", by="")
+            is_held = device == self._led.device and state != type(state)()
+            if is_held and not self._led.is_following:
+                self._led.order("engage", by="")
         page.hear_seq(said.seq, time.monotonic())

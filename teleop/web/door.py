@@ -35,6 +35,11 @@ class Door:
         self._tokens = [*self._tokens, (token, self._clock() + TOKEN_S)][-_MOST_TOKENS:]
         return token
 
+    def is_issued(self, token: str) -> bool:
+        """Whether a token is there to be used."""
+        now = self._clock()
+        return any([_equal(token, issued) and now <= until for issued, until in self._tokens])
+
     def redeem(self, token: str) -> str | None:
         """Returns a session for a token that was issued and not used before, else None."""
         now = self._clock()

@@ -38,7 +38,7 @@ def _stranger(request: web.Request, door: Door) -> web.StreamResponse | None:
     where = request.transport.get_extra_info("sockname") if request.transport else None
     if where is None:
         return refusal(403, "the connection is gone")
-    address, port = where[0], where[1]
+    address, port = f"[{where[0]}]" if ":" in where[0] else where[0], where[1]
     hosts = {f"{address}:{port}"} | ({f"localhost:{port}"} if is_local(request) else set())
     host = request.headers.get("Host", "")
     scheme = "http" if is_local(request) else "https"

@@ -106,6 +106,13 @@ class Joint(msgspec.Struct, frozen=True):
     unit: str
 
 
+class Code(msgspec.Struct, frozen=True):
+    """The way in for another machine."""
+
+    url: str  # with a token that works once
+    picture: str  # path of the same as a QR code
+
+
 class Hello(msgspec.Struct, tag_field="type", tag="hello", frozen=True):
     """The first message; once more when the role changes."""
 
@@ -119,6 +126,7 @@ class Hello(msgspec.Struct, tag_field="type", tag="hello", frozen=True):
     task: str
     can_retask: bool
     control_hz: float
+    invite: Code | None  # None: nobody else can come
 
 
 class ShownEpisode(msgspec.Struct, frozen=True):

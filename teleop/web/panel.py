@@ -6,9 +6,9 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
 import aiohttp
 import msgspec
@@ -16,18 +16,19 @@ from aiohttp import web
 
 from demoloop.datasets.disk import bytes_per_second, free_bytes
 from demoloop.teleop.bench import Pictures
+from demoloop.teleop.by_hand import SeenHand
 from demoloop.teleop.errors import TeleopError
 from demoloop.teleop.inputs import Inputs
 from demoloop.teleop.look import Look, Progress
-from demoloop.teleop.session import Session
 from demoloop.teleop.web import messages as m
-from demoloop.teleop.web.certificate import own_certificate
-from demoloop.teleop.web.desk import Desk, Marker, Webcam
+from demoloop.teleop.web.desk import Desk, Webcam
 from demoloop.teleop.web.door import Door
-from demoloop.teleop.web.guard import make_guard, server_context
+from demoloop.teleop.web.guard import make_guard
+from demoloop.teleop.web.led import Led
 from demoloop.teleop.web.page import Page
 from demoloop.teleop.web.pictures import Shot, Shutter
-from demoloop.teleop.web.state import hello, state
+from demoloop.teleop.web.state import gesture, hello, marks, state
+from demoloop.teleop.web.where import Addresses, Where, listen
 
 STATIC = Path(__file__).with_name("static")
 _BEAT_S = 2.0  # a page that does not answer a ping within half of it has gone
@@ -36,58 +37,42 @@ _DISK_S = 1.0
 _LAST_WORDS_S = 0.3  # for what is sent at the end
 
 
-@dataclass(frozen=True)
-class Where:
-    """Where a panel listens, what it is of, and where the recording goes."""
-
-    verb: str
-    port: int = 0
-    """On 127.0.0.1; 0 takes a free one."""
-    host: str = ""
-    """An address of this machine for phones and other machines, by HTTPS; empty: none."""
-    root: Path | None = None
-    """Folder of the dataset; None: nothing is recorded."""
-
-
 class Panel:
-    """`with Panel(session, inputs, where) as panel: print(panel.address); session.run()`.
+    """`with Panel(session, inputs, where) as panel: print(panel.at.address); session.run()`.
 
     The session is shown and led by whoever opens the page. Nothing here holds up the control loop:
     it leaves the newest instant where another thread draws it.
 
     Attributes:
-        address: Of the page, on this machine.
-        other_address: Of the page for other machines, with a token that works once; or empty.
-        fingerprint: Of the certificate; or empty.
+        at: How it is reached.
     """
 
     def __init__(
         self,
-        session: Session,
+        led: Led,
         inputs: Inputs,
         where: Where,
         *,
         webcam: Webcam | None = None,
-        marker: Marker | None = None,
     ) -> None:
         """Stores.
 
         Args:
-            session: What is led.
+            led: What is led.
             inputs: Where devices of the page are read from.
             where: To listen.
             webcam: Takes the pictures of the page's own camera.
-            marker: Hears what a person points at.
         """
-        self.address = self.other_address = self.fingerprint = ""
-        self._session, self._where = session, where
-        self._desk = Desk(session, inputs, webcam, marker)
+        self.at: Addresses
+        self._led, self._where = led, where
+        self._desk = Desk(led, inputs, webcam)
         self._door = Door()
         self._shutter = Shutter(self._on_shot, self._on_thumbnail)
         self._thumbnails: dict[int, bytes] = {}
         self._progress: Progress | None = None
         self._disk_free: int | None = None
         self._marks: m.Marks | None = None
+        self._seen: SeenHand | None = None
         self._thread = threading.Thread(target=self._run, name="panel", daemon=True)
         self._ready = threading.Event()
         self._error: Exception | None = None
@@ -102,7 +87,7 @@ class Panel:
         if self._error is not None:
             self._shutter.__exit__(None, None, None)
             raise self._error
-        self._session.listen(self)
+        self._led.listen(self)
         return self
 
     def __exit__(
@@ -116,11 +101,19 @@ class Panel:
         self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join()
 
+    @property
+    def is_attended(self) -> bool:
+        """Whether whoever drives was heard of late; from any thread."""
+        return self._desk.is_attended
+
     # Heard from the control loop and from other threads.
 
     def look(self, look: Look) -> None:
         """Shows an instant, if there is time."""
         self._shutter.look(look)
+        if look.seen is not None and look.seen != self._seen:
+            self._seen = look.seen
+            self._call(self._tell, gesture(look.seen))
 
     def progress(self, progress: Progress) -> None:
         """Tells all pages."""
@@ -129,14 +122,6 @@ class Panel:
     def thumbnail(self, number: int, draw: Callable[[], Pictures]) -> None:
         """Keeps what an episode looked like at its end."""
         self._shutter.thumbnail(number, draw)
-
-    def gesture(self, gesture: m.Gesture) -> None:
-        """Tells all pages what the hand tracker sees."""
-        self._call(self._tell, gesture)
-
-    def marked(self, marks: m.Marks) -> None:
-        """Tells all pages what is marked."""
-        self._call(self._on_marks, marks)
 
     def _on_shot(self, shot: Shot) -> None:
         self._call(self._show, shot)
@@ -166,33 +151,18 @@ class Panel:
                 web.get("/", self._index),
                 web.static("/static", STATIC),
                 web.get(r"/thumb/{number:\d+}.jpg", self._thumb),
+                web.get("/invite.svg", self._code),
                 web.get("/ws", self._talk),
             ]
         )
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await runner.setup()
         try:
-            await self._listen(runner)
+            self.at = await listen(runner, self._where, self._door)
             self._ready.set()
             await self._until_end()
         finally:
             await runner.cleanup()
-
-    async def _listen(self, runner: web.AppRunner) -> None:
-        where = self._where
-        await _start(web.TCPSite(runner, "127.0.0.1", where.port), "127.0.0.1", where.port)
-        port: int = runner.addresses[0][1]
-        self.address = f"http://127.0.0.1:{port}/"
-        if not where.host:
-            return
-        certificate = own_certificate(where.host)
-        context = server_context(str(certificate.file), str(certificate.key))
-        site = web.TCPSite(runner, where.host, where.port, ssl_context=context)
-        await _start(site, where.host, where.port)
-        name = f"[{where.host}]" if ":" in where.host else where.host
-        port = runner.addresses[1][1]
-        self.other_address = f"https://{name}:{port}/?token={self._door.issue()}"
-        self.fingerprint = certificate.fingerprint
 
     async def _until_end(self) -> None:
         """Looks after link and disk until the panel is closed."""
@@ -223,6 +193,17 @@ class Panel:
             raise web.HTTPNotFound(reason="no such episode")
         return web.Response(body=data, content_type="image/jpeg")
 
+    async def _code(self, _: web.Request) -> web.Response:
+        if self.at.invite is None:
+            raise web.HTTPNotFound(reason="nobody else can come; begin anew with --panel.host")
+        try:
+            body = self.at.invite.svg()
+        except TeleopError as error:
+            raise web.HTTPNotFound(reason=str(error)) from error
+        return web.Response(
+            body=body, content_type="image/svg+xml", headers={"Cache-Control": "no-store"}
+        )
+
     async def _talk(self, request: web.Request) -> web.StreamResponse:
         """One page, from its hello to its end."""
         # Pictures do not shrink, and a compressed message would wait for a thread.
@@ -252,9 +233,7 @@ class Panel:
             try:
                 if message.type is aiohttp.WSMsgType.TEXT:
                     had_driver = self._desk.driver
-                    marks = self._desk.hear(page, message.data)
-                    if marks is not None:
-                        self._on_marks(marks)
+                    self._desk.hear(page, message.data)
                     if self._desk.driver is not had_driver:
                         page.tell(self._hello(page))
                         self._tell_state()
@@ -278,10 +257,10 @@ class Panel:
     def _on_progress(self, progress: Progress) -> None:
         self._progress = progress
         self._tell_state()
-
-    def _on_marks(self, marks: m.Marks) -> None:
-        self._marks = marks
-        self._tell(marks)
+        told = marks(progress)
+        if told is not None and told != self._marks:
+            self._marks = told
+            self._tell(told)
 
     def _keep_thumbnail(self, number: int, data: bytes) -> None:
         if data:  # of a robot that has cameras
@@ -290,7 +269,8 @@ class Panel:
 
     def _hello(self, page: Page) -> m.Hello:
         is_driver = page is self._desk.driver
-        return hello(self._session, self._where.verb, "driver" if is_driver else "watcher")
+        role: Literal["driver", "watcher"] = "driver" if is_driver else "watcher"
+        return hello(self._led, self._where.verb, role, self.at.invite)
 
     def _tell_state(self) -> None:
         """Tells all pages how far the session has come."""
@@ -309,14 +289,4 @@ class Panel:
     def _minutes_left(self) -> float | None:
         if self._disk_free is None:
             return None
-        return round(self._disk_free / bytes_per_second(self._session.spec) / 60.0, 1)
-
-
-async def _start(site: web.TCPSite, host: str, port: int) -> None:
-    try:
-        await site.start()
-    except OSError as error:
-        raise TeleopError(
-            f"port {port} of {host} cannot be had ({error.strerror}); name another by --port, or "
-            "none to take a free one"
-        ) from error
+        return round(self._disk_free / bytes_per_second(self._led.spec) / 60.0, 1)

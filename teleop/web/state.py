@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Literal
 
+from demoloop.teleop.by_hand import SeenHand
 from demoloop.teleop.look import Progress
-from demoloop.teleop.session import Session
 from demoloop.teleop.web import messages as m
+from demoloop.teleop.web.invite import Invite
+from demoloop.teleop.web.led import Led
 
 
-def hello(session: Session, verb: str, role: Literal["driver", "watcher"]) -> m.Hello:
+def hello(
+    led: Led, verb: str, role: Literal["driver", "watcher"], invite: Invite | None
+) -> m.Hello:
     """Returns what a page is told first."""
-    spec, plan = session.spec, session.plan
+    spec = led.spec
     return m.Hello(
         role=role,
         verb=verb,
         robot=spec.name,
-        agent=session.driver.name or plan.agents[0],
-        agents=plan.agents,
+        agent=led.device,
+        agents=led.agents,
         cameras=spec.camera_names,
         joints=tuple(m.Joint(j.name, j.low, j.high, j.unit) for j in spec.joints),
-        task=plan.task,
-        can_retask=not plan.fixes_task,
+        task=led.task,
+        can_retask=led.can_retask,
         control_hz=spec.control_hz,
+        invite=None if invite is None else m.Code(invite.url, "/invite.svg"),
     )
 
 
@@ -62,3 +67,16 @@ def state(
         has_driver=has_driver,
         watchers=watchers,
     )
+
+
+def gesture(seen: SeenHand) -> m.Gesture:
+    """Returns what is seen of a hand."""
+    return m.Gesture(seen.name, seen.progress, seen.landmarks, seen.score, seen.hint)
+
+
+def marks(progress: Progress) -> m.Marks | None:
+    """Returns what is pointed at; None where nobody points."""
+    if not progress.marking:
+        return None
+    pointed = progress.pointed
+    return m.Marks(progress.marking, pointed.get("object"), pointed.get("place"))

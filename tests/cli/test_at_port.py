@@ -66,6 +66,26 @@ class Desk:
         assert not any(servo.has_torque for servo in self.follower.control.state().lines["arm"])
         return done.stdout
 
+    def lead(self, *words: object) -> None:
+        """Runs a verb that opens the panel, and has one episode recorded there and kept."""
+        command = [*AT_PORT, *map(str, words), "--panel.no-browser", "--countdown-s", "0"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            try:
+                with Wire(process.stdout.readline().split()[1]) as page:
+                    while "pending" not in str(page.state.get("session")):
+                        page.until(lambda it: it.phase in ("ready", "review", "fault"), "a phase")
+                        # An arm that stopped, as a busy machine makes it, is gone on with.
+                        page.command("reset" if page.phase == "fault" else "start")
+                        page.hear(0.1)
+                    page.until_phase("review")
+                    page.command("keep")
+                    page.until_phase("finished")
+                assert process.wait(60) == 0
+            finally:
+                process.kill()
+        assert not any(servo.has_torque for servo in self.follower.control.state().lines["arm"])
+
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
@@ -75,25 +95,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 def test_a_demonstration_is_recorded(desk: Desk, tmp_path: Path) -> None:
     out = tmp_path / "dataset"
-    words = ["record", "--out", str(out), "--episodes", "1", "--max-seconds", "2"]
-    words += ["--task", "Fold yourself.", "--panel.no-browser", "--countdown-s", "0"]
-    command = [*AT_PORT, *words, *desk.words, *desk.leading]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as recording:
-        assert recording.stdout is not None
-        try:
-            with Wire(recording.stdout.readline().split()[1]) as page:
-                while "pending" not in str(page.state.get("session")):
-                    page.until(lambda it: it.phase in ("ready", "review", "fault"), "something")
-                    # An arm that stopped, as a busy machine makes it, is gone on with.
-                    page.command("reset" if page.phase == "fault" else "start")
-                    page.hear(0.1)
-                page.until_phase("review")
-                page.command("keep")
-                page.until_phase("finished")
-            assert recording.wait(60) == 0
-        finally:
-            recording.kill()
-    assert not any(servo.has_torque for servo in desk.follower.control.state().lines["arm"])
+    desk.lead(
+        *("record", "--out", out, "--episodes", 1, "--max-seconds", 2, "--task", "Fold yourself."),
+        *(*desk.words, *desk.leading),
+    )
     episode = open_dataset(out).episode(0)
     assert episode.task == "Fold yourself."
     assert len(episode) > 10
@@ -121,7 +126,7 @@ def test_a_policy_runs(desk: Desk, policy: Path, tmp_path: Path) -> None:
 
 def test_a_person_may_take_over(desk: Desk, policy: Path, tmp_path: Path) -> None:
     out = tmp_path / "corrected"
-    desk.run(
+    desk.lead(
         *("takeover", policy, "--out", out, "--episodes", 1, "--max-seconds", 2),
         *(*desk.words, *desk.leading),
     )

@@ -1,50 +1,48 @@
-"""Laws of the verb takeover: keys hand the arm over, and the dataset says who decided."""
+"""Laws of the verb takeover: the page hands the arm over, and the dataset says who decided."""
 
 from __future__ import annotations
 
-import os
-import pty
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
+from tests.teleop.web.wire import Wire
 
 from demoloop.datasets import open_dataset
 
 
-def test_keys_hand_the_emulated_arm_over_and_each_step_says_who_decided(
-    policy: Path, tmp_path: Path
+@pytest.mark.parametrize("robot", ["sim", "so101:emulated"])
+def test_a_page_hands_the_arm_over_and_each_step_says_who_decided(
+    robot: str, policy: Path, tmp_path: Path
 ) -> None:
-    hand, terminal = pty.openpty()
     out = tmp_path / "corrections"
     command = [sys.executable, "-m", "demoloop", "takeover", str(policy), "--out", str(out)]
-    process = subprocess.Popen(
-        [*command, "--episodes", "1"],
-        stdin=terminal,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    os.close(terminal)
-    assert process.stdout is not None
-    try:
-        for answer, key in (
-            ("t takes over", "t"),
-            ("yours", "g"),
-            ("policy's", "t"),
-            ("yours", "\r"),
-        ):
-            for line in process.stdout:
-                if answer in line:
-                    break
-            os.write(hand, key.encode())
-        assert process.wait(60) == 0
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        os.close(hand)
+    command += ["--episodes", "1", "--robot", robot, "--agent", "keyboard", "--countdown-s", "0"]
+    with subprocess.Popen(
+        [*command, "--panel.no-browser"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            with Wire(process.stdout.readline().split()[1]) as page:
+                page.until_phase("ready")
+                page.command("start")
+                page.until_phase("recording")
+                for word, who in (("take", "person"), ("give_back", "policy"), ("take", "person")):
+                    step = page.header["step"]
+                    page.until(lambda it, step=step: it.header["step"] > step + 3, "some steps")
+                    page.command(word)
+                    page.until(lambda it, who=who: it.header["who"] == who, who)
+                page.press("KeyE")
+                page.until(lambda it: it.header["engaged"], "engaged")
+                page.command("stop")
+                page.until_phase("review")
+                page.command("keep")
+                page.until_phase("finished")
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
     episode = open_dataset(out).episode(0)
     assert episode.is_takeover is not None
     assert set(np.unique(episode.is_takeover)) == {False, True}

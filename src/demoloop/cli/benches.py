@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
-from demoloop.cli.robots import Opened
-from demoloop.robot import Observation, Robot
-from demoloop.sim.make import make_robot
+import numpy as np
+from numpy.typing import NDArray
+
+from demoloop.cli.arm_address import EMULATED, parse_arm
+from demoloop.cli.robots import SIM, Opened, check_emulated, open_emulated, open_real
+from demoloop.robot import Marked, Marks, Observation, Robot, RobotError
+from demoloop.robot.arms import ArmModel
+from demoloop.robot.arms.so101 import ARM, SO101
+from demoloop.robot.cameras import OpenCapture, open_capture
+from demoloop.robot.marked import check_goal
+from demoloop.sim.make import make_robot, marks_of
 from demoloop.sim.robot import SimRobot
-from demoloop.sim.window import Window
-from demoloop.teleop.bench import Pictures
+from demoloop.sim.tasks import TASKS
+from demoloop.sim.window import HEIGHT, WIDTH, Window
+from demoloop.teleop.bench import Bench, Pictures
+
+_JUDGED = "the world itself says what is meant, since it is also the judge"
+_NOTHING = "nothing is pointed at in this task"
+_LOOKS = 2
+"""In a control period: 50 pictures/s, which an eye takes for movement, and a key is seen sooner."""
 
 
 class Seeds:
@@ -41,9 +56,12 @@ class SimBench:
     def __init__(self, task: str, seeds: Iterable[int]) -> None:
         """Builds the world."""
         self._seeds = Seeds(seeds)
-        self._robot = make_robot(task, self._seeds)
+        self.hz = _LOOKS * SO101.control_hz
+        self._robot = make_robot(task, self._seeds, acting_hz=self.hz)
         self._window = Window(self._robot)
         self._fault = ""
+        self._goal: NDArray[np.float32] | None = None
+        self.marks = marks_of(self._robot.task)
 
     def __enter__(self) -> SimBench:
         return self
@@ -67,6 +85,26 @@ class SimBench:
         self._robot.reset()
         return self._robot.seed
 
+    def begin(self) -> None:
+        """Nothing: the world has said what is meant."""
+
+    @property
+    def pointed(self) -> Mapping[str, tuple[float, float]]:
+        """What the world means."""
+        if self.marks is None:
+            return {}
+        spec = self._robot.spec.camera(self.marks.camera)
+        # As high, and wider than the policy's picture.
+        wider = (WIDTH / HEIGHT) / (spec.width / spec.height)
+        return {
+            name: (0.5 + (x - 0.5) / wider, y)
+            for name, (x, y) in _named(self.marks, self._goal).items()
+        }
+
+    def point(self, name: str, x: float, y: float) -> None:
+        """Refuses: another goal would not be the one that is judged."""
+        raise RobotError(_JUDGED)
+
     def hold(self) -> None:
         """Nothing: without an action no time passes."""
 
@@ -88,6 +126,7 @@ class SimBench:
 
     def pictures(self, observation: Observation) -> Callable[[], Pictures]:
         """Draws what the action has brought about, larger than a policy sees it."""
+        self._goal = observation.goal
         return self._window.snapshot()
 
 
@@ -98,13 +137,47 @@ class SupervisedBench:
     opened: Opened
     seeds: Seeds | None = None
     """Those that the world of an emulated arm takes from."""
+    marked: Marked | None = None
+    """The arm with what a person points at; None where the world says it, or nobody."""
 
     shows_actions = False
+    _goal: NDArray[np.float32] | None = None
 
     @property
     def robot(self) -> Robot:
         """Who moves."""
-        return self.opened.robot
+        return self.marked or self.opened.robot
+
+    def begin(self) -> None:
+        """What is marked counts."""
+        if self.marked is not None:
+            self.marked.latch()
+            check_goal(self.marked.observe().goal, self.marked.marks)
+
+    @property
+    def marks(self) -> Marks | None:
+        """What there is to point at."""
+        if self.opened.world is not None:
+            return marks_of(self.opened.world.task)
+        return None if self.marked is None else self.marked.marks
+
+    @property
+    def pointed(self) -> Mapping[str, tuple[float, float]]:
+        """What is marked, or what the world means."""
+        if self.marked is not None:
+            return self.marked.pointed
+        return {} if self.marks is None else _named(self.marks, self._goal)
+
+    def point(self, name: str, x: float, y: float) -> None:
+        """Marks a point, for the next episode."""
+        if self.marked is None:
+            raise RobotError(_NOTHING if self.opened.world is None else _JUDGED)
+        self.marked.point(name, x, y)
+
+    @property
+    def hz(self) -> float:
+        """The control rate."""
+        return self.robot.spec.control_hz
 
     @property
     def state(self) -> str:
@@ -156,4 +229,68 @@ class SupervisedBench:
 
     def pictures(self, observation: Observation) -> Callable[[], Pictures]:
         """Shows what the robot saw."""
+        self._goal = observation.goal
         return lambda: observation.images
+
+
+def _named(marks: Marks, goal: NDArray[np.float32] | None) -> dict[str, tuple[float, float]]:
+    if goal is None:
+        return {}
+    return {name: (x, y) for name, (x, y) in zip(marks.names, goal.tolist(), strict=True)}
+
+
+@contextmanager
+def open_bench(
+    robot: str,
+    task: str,
+    seeds: Iterable[int],
+    cameras: str = "",
+    calibration: Path | None = None,
+    *,
+    opens: OpenCapture = open_capture,
+) -> Iterator[Bench]:
+    """Opens the robot that `--robot` names: sim, so101:emulated, or ARM:PORT.
+
+    Args:
+        robot: As in `--robot`.
+        task: Of the world, where there is one.
+        seeds: Likewise.
+        cameras: Of an arm at a port, as in `--cameras`.
+        calibration: Likewise.
+        opens: Another way to open a camera.
+
+    Raises:
+        RobotError: What is missing, busy, foreign or wrong; the arm at rest.
+    """
+    if robot == SIM:
+        with SimBench(task, seeds) as bench:
+            yield bench
+    elif is_world(robot):
+        taken = Seeds(seeds)
+        with open_emulated(robot, task, taken) as opened:
+            yield SupervisedBench(opened, taken)
+    else:
+        marks = marks_of(TASKS[task]) if task in TASKS else None
+        with open_real(robot, cameras, calibration, opens=opens) as opened:
+            yield SupervisedBench(
+                opened, marked=None if marks is None else Marked(opened.robot, marks)
+            )
+
+
+def is_world(robot: str) -> bool:
+    """Whether `--robot` names a world with a task and a judge, and not an arm on a desk.
+
+    Raises:
+        RobotError: It names no robot, or an emulated arm that no task is built around.
+    """
+    if robot == SIM:
+        return True
+    if parse_arm(robot)[1] != EMULATED:
+        return False
+    check_emulated(robot)
+    return True
+
+
+def arm_of(robot: str) -> ArmModel:
+    """Returns which arm `--robot` names; the simulated one is the SO-101."""
+    return ARM if robot == SIM else parse_arm(robot)[0]

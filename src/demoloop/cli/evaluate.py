@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import tyro
 
+from demoloop.cli.panel_options import PanelOptions
 from demoloop.cli.robots import SIM, check_emulated
 from demoloop.deploy.chunks import REPLAN_EVERY, ChunkExecution, TemporalEnsemble
 from demoloop.deploy.onnx_policy import OnnxPolicy
@@ -56,6 +57,9 @@ class Options:
 
     policy: tyro.conf.Positional[Path | None] = None
     """ONNX file that `demoloop export` wrote; leave it out to judge the expert."""
+    agent: str = ""
+    """A person with keyboard, gamepad, spacemouse, phone, hand or leader, on the same seeds; beside
+    the policy, if one is given."""
     robot: str = SIM
     """Where: `sim`, or `so101:emulated` through serial bytes and in real time."""
     task: str = "pick_place"
@@ -76,18 +80,31 @@ class Options:
     """Folder for evaluation.json and a video of every episode, failures first."""
     workers: int = 2
     """Processes side by side."""
+    leader: str = ""
+    """The arm a person leads with: so101_leader:/dev/ttyACM1."""
+    leader_calibration: Path | None = None
+    """Of that; by default found by the serial number of its adapter."""
+    webcam: str = ""
+    """Where a person's hand is seen: /dev/v4l/by-path/…; by default the camera of the page."""
+    countdown_s: float = 3.0
+    """Before an episode of a person begins."""
+    panel: PanelOptions = field(default_factory=PanelOptions)
+    """The page in the browser, for a person."""
 
 
 def main(options: Options) -> int:
     """Judges; exit code 0 whatever the success rate."""
     find_task(options.task)
-    if options.policy is None:
-        agent: PolicyAgent | ExpertAgent = ExpertAgent()
-    else:
-        is_ensemble = options.execution == "ensemble"
-        agent = PolicyAgent(options.policy, options.replan_every, is_ensemble)
-        OnnxPolicy.load(options.policy, SO101)  # a bad file is refused here, not in a worker
-    result = _judge(options, agent)
+    if options.agent:
+        from demoloop.cli.evaluate_person import compare  # loads a web server
+
+        return compare(options)
+    return judge_agent(options)
+
+
+def judge_agent(options: Options) -> int:
+    """Judges a policy, or the expert; exit code 0."""
+    result = evaluate_agent(options)
     print(result.summary())
     if options.out is not None:
         videos = "videos, failures first" if options.robot == SIM else "evaluation.json"
@@ -95,7 +112,14 @@ def main(options: Options) -> int:
     return 0
 
 
-def _judge(options: Options, agent: PolicyAgent | ExpertAgent) -> Evaluation:
+def evaluate_agent(options: Options) -> Evaluation:
+    """Returns how a policy did, or the expert."""
+    if options.policy is None:
+        agent: PolicyAgent | ExpertAgent = ExpertAgent()
+    else:
+        is_ensemble = options.execution == "ensemble"
+        agent = PolicyAgent(options.policy, options.replan_every, is_ensemble)
+        OnnxPolicy.load(options.policy, SO101)  # a bad file is refused here, not in a worker
     seeds = range(options.seed, options.seed + options.episodes)
     if options.robot == SIM:
         return evaluate(

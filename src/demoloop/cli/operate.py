@@ -13,21 +13,23 @@ import time
 import tty
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import tyro
 
 from demoloop.cli.live import table
+from demoloop.cli.panel_options import PanelOptions
 from demoloop.deploy.auth import Pin
 from demoloop.deploy.control import ALIVE_EVERY_S, Operator
 from demoloop.deploy.endpoints import check_endpoint
 from demoloop.deploy.errors import DeployError
 from demoloop.deploy.keys import KeyFolder
 from demoloop.deploy.notes import Reply
+from demoloop.deploy.telemetry import Viewer
 
-Order = Literal["keys", "status", "hold", "go", "stop", "reset", "set"]
+Order = Literal["keys", "page", "status", "hold", "go", "stop", "reset", "set"]
 
 KEYS: Mapping[bytes, str] = {b"s": "stop", b"\x1b": "stop", b"r": "reset"}
 _HELP = "space hold/go   s or Esc STOP   r reset   q leave"
@@ -38,7 +40,8 @@ class Options:
     """Hold, let go, stop or reset a robot that runs. Not a certified emergency stop."""
 
     order: tyro.conf.Positional[Order] = "keys"
-    """`keys` stays and is the operator; the others are done at once. stop lasts until reset."""
+    """`keys` stays and is the operator, `page` does so in the browser; the others are done at
+    once. stop lasts until reset."""
     setting: tyro.conf.Positional[str] = ""
     """For `set`: NAME=VALUE, such as replan_every=4 or relax_after_s=2."""
     run: str = "tcp://127.0.0.1:5556"
@@ -49,6 +52,10 @@ class Options:
     """The robot's name in that folder; default is the only key trusted as policy."""
     timeout_s: float = 2.0
     """How long an answer may take."""
+    telemetry: str = "tcp://127.0.0.1:5557"
+    """Where the run publishes its pictures, for `page`; `demoloop run` prints it."""
+    panel: PanelOptions = field(default_factory=PanelOptions)
+    """Where the page is shown."""
 
 
 def main(options: Options) -> int:
@@ -60,6 +67,12 @@ def main(options: Options) -> int:
     with Operator(options.run, who, pin, options.timeout_s) as operator:
         if options.order == "keys":
             return _operate(operator)
+        if options.order == "page":
+            from demoloop.cli.operate_page import operate_by_page  # loads a web server
+
+            with Viewer(options.telemetry, wants_pictures=True, pin=pin) as viewer:
+                operate_by_page(operator, viewer, options.panel, options.timeout_s)
+            return 0
         reply = operator.order(options.order, name, value)
         print(sentence(reply))
         return 0 if reply.is_done else 1

@@ -6,75 +6,124 @@ import os
 import sys
 import webbrowser
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from demoloop.cli.panel_options import PanelOptions
 from demoloop.cli.robots import open_leader
-from demoloop.robot import RobotSpec
+from demoloop.datasets import open_dataset
 from demoloop.robot.arms import ArmModel
 from demoloop.teleop import Leader, TeleopError
+from demoloop.teleop.by_hand import ByHand
 from demoloop.teleop.devices import TELEOPERATORS
+from demoloop.teleop.hand import HandDevice
 from demoloop.teleop.inputs import Inputs
+from demoloop.teleop.person import load_person, person_file
+from demoloop.teleop.replay import Replay
 from demoloop.teleop.session import Session
 from demoloop.teleop.spacemouse import SpaceMouse, SpaceMouseReader
 from demoloop.teleop.takeover import Teleoperator
-from demoloop.teleop.web.panel import Panel, Where
+from demoloop.teleop.tracking import Tracker
+from demoloop.teleop.web.messages import PictureHeader
+from demoloop.teleop.web.panel import Panel
+from demoloop.teleop.web.where import Where
 
-LEADER = "leader"
+LEADER, HAND, REPLAY = "leader", "hand", "replay"
 
 
 @dataclass(frozen=True)
-class Devices:
-    """The devices of a verb; `names` for one to choose, `opens` for a session.
-
-    Args:
-        arm: What is moved.
-        inputs: Where devices of the page are read from.
-        leader: The arm to lead with, ARM:PORT; empty: there is none.
-        leader_calibration: Of that.
-        is_relative: Whether only the leader's movement counts, not its pose.
-    """
+class Chosen:
+    """What the options of a verb say of the devices one may choose between."""
 
     arm: ArmModel
-    inputs: Inputs
+    """What is moved."""
     leader: str = ""
+    """The arm to lead with, ARM:PORT; empty: there is none."""
     leader_calibration: Path | None = None
+    """Of that."""
     is_relative: bool = False
+    """Whether only the leader's movement counts, not its pose."""
+    webcam: str = ""
+    """Where the hand is seen: a camera of this machine; empty: that of the page."""
+    replay: Path | None = None
+    """Dataset of the episode that is done again."""
+    replay_episode: int = 0
+    """Which of its episodes."""
+
+
+class Devices:
+    """The devices of a session: `names` for a person to choose from, `opens` for the session.
+
+    Attributes:
+        inputs: What the page says of those that it reads.
+    """
+
+    def __init__(self, chosen: Chosen) -> None:
+        """Stores."""
+        self.inputs = Inputs()
+        self._chosen = chosen
+        self._tracker: Tracker | None = None
+        self._num_pictures = 0
 
     def names(self, first: str) -> tuple[str, ...]:
         """Returns all, `first` first; raises TeleopError that lists them when it is none."""
-        there = [*TELEOPERATORS, *([LEADER] if self.leader else [])]
-        if first == LEADER and not self.leader:
-            raise TeleopError(
-                "which arm do you lead with? Name it, as in --leader so101_leader:/dev/ttyACM1"
-            )
+        chosen = self._chosen
+        there = [*TELEOPERATORS, HAND]
+        there += [LEADER] if chosen.leader else []
+        there += [REPLAY] if chosen.replay is not None else []
+        missing = {
+            LEADER: "which arm do you lead with? Name it: --leader so101_leader:/dev/ttyACM1",
+            REPLAY: "which episode shall be done again? Name its dataset: --replay FOLDER",
+        }
         if first not in there:
-            raise TeleopError(f"no --agent {first!r}; there are expert, {', '.join(there)}")
+            known = f"no --agent {first!r}; there are expert, {', '.join(there)}"
+            raise TeleopError(missing.get(first, known))
         return (first, *(name for name in there if name != first))
 
     def opens(self, name: str) -> AbstractContextManager[Teleoperator]:
         """Opens a device by its name."""
         if name == LEADER:
-            return self._open_leader(self.arm.spec)
-        if name == SpaceMouse.name:
-            return self._open_spacemouse()
-        return nullcontext(TELEOPERATORS[name](self.inputs, self.arm))
+            return self._open_leader()
+        if name == HAND:
+            return self._open_hand()
+        if name == REPLAY:
+            assert self._chosen.replay is not None
+            episode = open_dataset(self._chosen.replay).episode(self._chosen.replay_episode)
+            return nullcontext(Replay(episode, self._chosen.arm.spec))
+        return self._open_read(name)
+
+    def webcam(self, _: PictureHeader, jpeg: bytes) -> None:
+        """Takes a picture of the page's camera."""
+        if self._tracker is not None and not self._chosen.webcam:
+            self._num_pictures += 1  # a page that is loaded again counts from 1
+            self._tracker.put(jpeg, self._num_pictures)
 
     @contextmanager
-    def _open_spacemouse(self) -> Iterator[Teleoperator]:
-        with SpaceMouseReader(self.inputs):  # this computer's: a page knows nothing of it
-            yield TELEOPERATORS[SpaceMouse.name](self.inputs, self.arm)
+    def _open_read(self, name: str) -> Iterator[Teleoperator]:
+        reader = SpaceMouseReader(self.inputs) if name == SpaceMouse.name else nullcontext()
+        with reader:
+            yield TELEOPERATORS[name](self.inputs, self._chosen.arm)
 
     @contextmanager
-    def _open_leader(self, follower: RobotSpec) -> Iterator[Teleoperator]:
-        with open_leader(self.leader, self.leader_calibration) as leader:
-            yield Leader(leader, follower, is_relative=self.is_relative)
+    def _open_leader(self) -> Iterator[Teleoperator]:
+        chosen = self._chosen
+        with open_leader(chosen.leader, chosen.leader_calibration) as leader:
+            yield Leader(leader, chosen.arm.spec, is_relative=chosen.is_relative)
+
+    @contextmanager
+    def _open_hand(self) -> Iterator[Teleoperator]:
+        with Tracker(self._chosen.webcam) as tracker:
+            self._tracker = tracker
+            try:
+                device = HandDevice(lambda: tracker.newest, person=load_person(person_file()))
+                yield ByHand(device, self._chosen.arm, lambda: tracker.trouble)
+            finally:
+                self._tracker = None
 
 
 def run_with_panel(
-    session: Session, inputs: Inputs, options: PanelOptions, verb: str, root: Path | None
+    session: Session, devices: Devices, options: PanelOptions, verb: str, root: Path | None
 ) -> None:
     """Serves the panel while the session runs.
 
@@ -84,14 +133,23 @@ def run_with_panel(
     where = Where(verb, options.port, options.host, root)
     with ExitStack() as opened:
         with session.bench.held():
-            panel = opened.enter_context(Panel(session, inputs, where))
-        print(f"ready {panel.address} is the panel; Ctrl-C ends the session", flush=True)
-        if panel.other_address:
-            print(f"elsewhere {panel.other_address}", flush=True)
-            print(f"its certificate has the fingerprint {panel.fingerprint}", flush=True)
-        if options.browser and has_screen():
-            webbrowser.open(panel.address)
+            panel = opened.enter_context(
+                Panel(session, devices.inputs, where, webcam=devices.webcam)
+            )
+        announce(panel, options)
         session.run()
+
+
+def announce(panel: Panel, options: PanelOptions) -> None:
+    """Says on the terminal where the panel is, and opens the browser."""
+    print(f"ready {panel.at.address} is the panel; Ctrl-C ends the session", flush=True)
+    if panel.at.invite is not None:
+        with suppress(TeleopError):  # without its library there is the address
+            print(panel.at.invite.lines())
+        print(f"elsewhere {panel.at.invite.url} works once")
+        print(f"its certificate has the fingerprint {panel.at.fingerprint}", flush=True)
+    if options.browser and has_screen():
+        webbrowser.open(panel.at.address)
 
 
 def has_screen() -> bool:

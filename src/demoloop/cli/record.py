@@ -29,6 +29,7 @@ from demoloop.sim.errors import DEAD_WORKER, SimError
 from demoloop.sim.make import find_task, make_robot, marks_of
 from demoloop.sim.randomize import MODERATE, Disturbance
 from demoloop.sim.seeds import FIRST_TRAINING_SEED, check_training_seeds
+from demoloop.sim.tasks import TASKS
 from demoloop.sim.workers import worker_pool
 
 EXPERT = "expert"
@@ -46,7 +47,8 @@ class Options:
     robot: str = SIM
     """`sim`; so101:emulated, in real time and through serial bytes; or ARM:PORT."""
     agent: str = EXPERT
-    """Who shows it: the expert, or you with keyboard, gamepad, phone or leader."""
+    """Who shows it: the expert, or you with keyboard, gamepad, spacemouse, leader, phone or hand;
+    replay does an episode again."""
     leader: str = ""
     """The arm you lead with: so101_leader:/dev/ttyACM1; on an arm at a port that is the agent."""
     cameras: str = ""
@@ -55,6 +57,12 @@ class Options:
     """Of a real arm; by default found by the serial number of its adapter."""
     leader_calibration: Path | None = None
     """Likewise of the leader."""
+    webcam: str = ""
+    """Where your hand is seen: /dev/v4l/by-path/…; by default the camera of the page."""
+    replay: Path | None = None
+    """Dataset of the episode that --agent replay does again."""
+    replay_episode: int = 0
+    """Which of its episodes."""
     task: str = "pick_place"
     """What to demonstrate; for a real arm also any sentence that says what to do."""
     max_seconds: float = 60.0
@@ -136,15 +144,13 @@ def _record_emulated(options: Options) -> int:
 
 def _record_by_hand(options: Options) -> int:
     """Lets a person record; returns how many episodes the dataset has."""
-    from demoloop.cli.record_panel import arm_of, record_by_hand  # loads a web server
+    from demoloop.cli.benches import arm_of, is_world  # load a web server
+    from demoloop.cli.record_panel import record_by_hand
 
     _check(options)
     _check_plain(options)
-    is_world = options.robot == SIM or parse_arm(options.robot)[1] == EMULATED
-    if is_world and options.robot != SIM:
-        check_emulated(options.robot)
-    task = find_task(options.task) if is_world else None
-    marks = None if task is None else marks_of(task)
+    task = find_task(options.task) if is_world(options.robot) else None
+    marks = marks_of(TASKS[options.task]) if options.task in TASKS else None
     with DatasetWriter(options.out, arm_of(options.robot).spec, marks=marks) as writer:
         first = options.seed
         if task is not None and writer.num_episodes:

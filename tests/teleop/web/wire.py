@@ -28,7 +28,13 @@ class Wire:
     def __init__(self, address: str, *, beats: bool = True, origin: str | None = None) -> None:
         self.address = address.rstrip("/")
         self.state: dict[str, dict[str, Any]] = {}
-        self.header: dict[str, Any] = {}
+        self.header: dict[str, Any] = {
+            "seq": 0,
+            "step": 0,
+            "phase": "",
+            "engaged": False,
+            "who": "",
+        }
         self.jpegs: list[bytes] = []
         self.num_pictures = 0
         self.closed: int | None = None
