@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
+import time
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,7 @@ def test_keys_of_a_page_that_falls_silent_are_let_go(show: Show) -> None:
     with show.page() as page, recording(page):
         page.press("KeyW")
         page.until(lambda it: it.header["joints"][0] > 0.52, "movement")
+        end = time.monotonic() + 30
         page.beats = False  # its script hangs, or its link is lost, and nothing is closed yet
         with show.page() as watcher:
             last = -1.0
@@ -134,13 +136,19 @@ def test_keys_of_a_page_that_falls_silent_are_let_go(show: Show) -> None:
             while still < 10:
                 seen = watcher.num_pictures
                 watcher.until(lambda it, seen=seen: it.num_pictures > seen, "a picture")
+                page.hear()  # its link lives: it answers pings, and says nothing
                 here = watcher.header["joints"][0]
                 still = still + 1 if here == last else 0
                 last = here
             assert watcher.phase == "recording"
             assert last < 0.52 + 2.0  # and did not go on to the end of its way
             # Whatever moves the arm, a page that says nothing does not lead it.
-            watcher.until(lambda it: not it.header["engaged"], "released")
+            while watcher.header["engaged"]:
+                seen = watcher.num_pictures
+                watcher.until(lambda it, seen=seen: it.num_pictures > seen, "a picture")
+                page.hear()
+                assert time.monotonic() < end, "it is never released"
+            assert watcher.phase == "recording"
 
 
 @pytest.mark.parametrize(
@@ -167,9 +175,7 @@ def test_a_message_of_no_page_of_ours_gets_a_sentence_and_is_hung_up_on(
 ) -> None:
     with show.page(beats=False) as page:
         page.send_text(text)
-        while page.closed is None:
-            page.hear(0.1)
-        assert page.closed == 1008
+        assert page.until_closed() == 1008
         assert len(page.state["error"]["sentence"].splitlines()) == 1
     with show.page() as page:
         page.until_phase("ready")
@@ -182,9 +188,7 @@ def test_a_message_of_no_page_of_ours_gets_a_sentence_and_is_hung_up_on(
 def test_a_picture_of_no_page_of_ours_is_hung_up_on(show: Show, data: bytes) -> None:
     with show.page(beats=False) as page:
         page.send_bytes(data)
-        while page.closed is None:
-            page.hear(0.1)
-        assert page.closed == 1008
+        assert page.until_closed() == 1008
 
 
 def test_a_thousand_spoilt_messages_move_nothing_and_end_nothing(show: Show) -> None:

@@ -112,6 +112,14 @@ class Wire:
         """Of the session; empty before anything was heard."""
         return str(self.state.get("session", {}).get("phase", ""))
 
+    def until_closed(self) -> int:
+        """Listens until the server hangs up; returns why."""
+        end = time.monotonic() + DEADLINE_S
+        while self.closed is None:
+            assert time.monotonic() < end, "nobody hangs up"
+            self.hear(0.1)
+        return self.closed
+
     def until_phase(self, phase: str) -> dict[str, Any]:
         """Listens until the session is in a phase; returns its state."""
         self.until(lambda page: page.phase == phase, phase)
