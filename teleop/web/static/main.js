@@ -86,6 +86,7 @@ function showHello() {
   $("#task").disabled = !state.isDriving || !hello.can_retask;
   $("#agent").disabled = !state.isDriving;
   setAgent(session?.agent ?? hello.agent);
+  show($("#invite-open"), Boolean(hello.invite));
   marking.show(marks);
   commands.update();
 }
@@ -192,7 +193,7 @@ function setLanguage(name, isChosen) {
 $("#language").addEventListener("click", () => setLanguage(other(), true));
 $("#help-open").addEventListener("click", () => help.open());
 $("#invite-open").addEventListener("click", () => {
-  $("#invite-code").src = hello.invite.picture;
+  $("#invite-code").src = `${hello.invite.picture}?${Date.now()}`; // each person gets another code
   $("#invite-url").textContent = hello.invite.url;
   $("#invite").showModal();
 });
