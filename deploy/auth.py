@@ -19,9 +19,10 @@ from demoloop.deploy.keys import KeyFolder
 
 _log = logging.getLogger(__name__)
 
-Line = Literal["policy", "control", "telemetry"]
+Line = Literal["policy", "robot", "control", "telemetry"]
 MAY_USE: Mapping[Line, frozenset[Role]] = {
     "policy": frozenset({"policy"}),  # observations one way, chunks the other
+    "robot": frozenset({"operator"}),  # looks one way, actions the other
     "control": frozenset({"operator"}),
     "telemetry": frozenset({"viewer", "policy", "operator"}),
 }

@@ -1,5 +1,7 @@
 """The messages between a robot and a policy server, and nothing about sockets.
 
+Those between a robot and a computer that drives it have the same form (`robot_wire`).
+
 A message is a list of parts: a fixed header, a msgpack body of a known type, and one raw frame
 for each array the body lists. Little-endian throughout. Bytes from outside become values only
 here, and whatever they are, `decode` returns a sound message or raises WireError.
@@ -149,21 +151,17 @@ class Bye(msgspec.Struct, frozen=True):
 
 Body: TypeAlias = Hello | Welcome | ObservationBody | ChunkBody | Heartbeat | Credit | Fault | Bye
 
-_BODIES: tuple[type[Body], ...] = (  # the type byte counts from 1
-    *(Hello, Welcome, ObservationBody, ChunkBody, Heartbeat, Credit, Fault, Bye),
-)
 _DTYPES: Mapping[np.dtype[Any], Literal["u1", "f4"]] = {
     np.dtype(np.uint8): "u1",
     np.dtype(np.float32): "f4",
 }
-_DECODERS = tuple(msgspec.msgpack.Decoder(body) for body in _BODIES)
 
 
 @dataclass(frozen=True)
 class Message:
     """One message, checked."""
 
-    body: Body
+    body: msgspec.Struct  # one that the line's vocabulary knows
     session: int = 0  # u32, drawn by the server for each Hello; 0 before there is one
     seq: int = 0  # u64, counts a session's observations (robot) or chunks (server) from 1
     ack_seq: int = 0  # u64
@@ -176,43 +174,59 @@ def frames_of(arrays: Mapping[str, Array]) -> tuple[Frame, ...]:
     return tuple(Frame(name, _DTYPES[array.dtype], array.shape) for name, array in arrays.items())
 
 
-def encode(message: Message) -> list[Part]:
-    """Returns the parts of a message; arrays are not copied when they are contiguous."""
-    kind = _BODIES.index(type(message.body)) + 1
-    header = _HEADER.pack(
-        *(MAGIC, MAJOR, kind, 0, message.session),
-        *(message.seq, message.ack_seq, message.time_ns),
-    )
-    frames = [
-        np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data.cast("B")
-        for array in message.arrays.values()
-    ]
-    return [header, msgspec.msgpack.encode(message.body), *frames]
+class Vocabulary:
+    """The bodies that are known on one line; what belongs to another is no message there.
 
+    Args:
+        bodies: In the order of the type byte, which counts from 1.
+    """
 
-def decode(parts: Sequence[Part]) -> Message:
-    """Returns the message; raises WireError, and nothing else, for anything that is not one."""
-    if not 2 <= len(parts) <= 2 + MAX_FRAMES or len(parts[0]) != _HEADER.size:
-        raise WireError(f"not a demoloop message: {len(parts)} parts of which the first has no "
-                        f"header of {_HEADER.size} bytes")  # fmt: skip
-    magic, major, kind, _, session, seq, ack_seq, time_ns = _HEADER.unpack(parts[0])
-    if magic != MAGIC:
-        raise WireError(f"not a demoloop message: it starts with {magic!r}, not {MAGIC!r}")
-    if major != MAJOR:
-        raise WireError(f"the other side speaks version {major} of the protocol, this is {MAJOR}; "
-                        "install the same demoloop on both sides")  # fmt: skip
-    if not 1 <= kind <= len(_BODIES):
-        raise WireError(f"unknown message type {kind}")
-    if len(parts[1]) > MAX_BODY_BYTES:
-        raise WireError(f"a message body of {len(parts[1])} bytes, at most {MAX_BODY_BYTES}")
-    try:
-        body = _DECODERS[kind - 1].decode(parts[1])
-    except (msgspec.MsgspecError, RecursionError, ValueError, OverflowError) as error:
-        raise WireError(f"a {_BODIES[kind - 1].__name__} that cannot be read: {error}") from error
-    if isinstance(body, Hello):
-        _check_spec(body.spec)
-    frames = body.frames if isinstance(body, ObservationBody | ChunkBody) else ()
-    return Message(body, session, seq, ack_seq, time_ns, _arrays(frames, parts[2:]))
+    def __init__(self, *bodies: type[msgspec.Struct]) -> None:
+        self._bodies = bodies
+        self._decoders = tuple(msgspec.msgpack.Decoder(body) for body in bodies)
+
+    def encode(self, message: Message) -> list[Part]:
+        """Returns the parts of a message; arrays are not copied when they are contiguous."""
+        kind = self._bodies.index(type(message.body)) + 1
+        header = _HEADER.pack(
+            *(MAGIC, MAJOR, kind, 0, message.session),
+            *(message.seq, message.ack_seq, message.time_ns),
+        )
+        frames = [
+            np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data.cast("B")
+            for array in message.arrays.values()
+        ]
+        return [header, msgspec.msgpack.encode(message.body), *frames]
+
+    def decode(self, parts: Sequence[Part]) -> Message:
+        """Returns the message; raises WireError, and nothing else, for anything that is none."""
+        if not 2 <= len(parts) <= 2 + MAX_FRAMES or len(parts[0]) != _HEADER.size:
+            raise WireError(
+                f"not a demoloop message: {len(parts)} parts of which the first has no header of "
+                f"{_HEADER.size} bytes"
+            )
+        magic, major, kind, _, session, seq, ack_seq, time_ns = _HEADER.unpack(parts[0])
+        if magic != MAGIC:
+            raise WireError(f"not a demoloop message: it starts with {magic!r}, not {MAGIC!r}")
+        if major != MAJOR:
+            raise WireError(
+                f"the other side speaks version {major} of the protocol, this is {MAJOR}; "
+                "install the same demoloop on both sides"
+            )
+        if not 1 <= kind <= len(self._bodies):
+            raise WireError(f"unknown message type {kind}")
+        if len(parts[1]) > MAX_BODY_BYTES:
+            raise WireError(f"a message body of {len(parts[1])} bytes, at most {MAX_BODY_BYTES}")
+        try:
+            body = self._decoders[kind - 1].decode(parts[1])
+        except (msgspec.MsgspecError, RecursionError, ValueError, OverflowError) as error:
+            name = self._bodies[kind - 1].__name__
+            raise WireError(f"a {name} that cannot be read: {error}") from error
+        spec = getattr(body, "spec", None)
+        if isinstance(spec, RobotSpec):
+            _check_spec(spec)
+        frames: tuple[Frame, ...] = getattr(body, "frames", ())
+        return Message(body, session, seq, ack_seq, time_ns, _arrays(frames, parts[2:]))
 
 
 def _arrays(frames: tuple[Frame, ...], parts: Sequence[Part]) -> dict[str, Array]:
@@ -240,3 +254,9 @@ def _check_spec(spec: RobotSpec) -> None:
         numbers += [joint.low, joint.high, joint.max_velocity, joint.max_acceleration]
     if not all(map(math.isfinite, numbers)):
         raise WireError("the robot's spec holds numbers that are not finite")
+
+
+_POLICY_LINE = Vocabulary(
+    *(Hello, Welcome, ObservationBody, ChunkBody, Heartbeat, Credit, Fault, Bye),
+)
+encode, decode = _POLICY_LINE.encode, _POLICY_LINE.decode

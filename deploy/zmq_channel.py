@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import zmq
 
-from demoloop.deploy.auth import Gate, Pin
+from demoloop.deploy.auth import MAY_USE, Gate, Line, Pin
 from demoloop.deploy.channel import Gone, Letter
 from demoloop.deploy.handshakes import Handshakes
 from demoloop.deploy.keys import KeyFolder
@@ -20,9 +20,10 @@ _LINGER_MS = 100  # for the goodbyes
 class ZmqConnection:
     """A robot's end; ZeroMQ connects, and again when the server comes back."""
 
-    def __init__(self, endpoint: str, pin: Pin | None = None) -> None:
+    def __init__(self, endpoint: str, pin: Pin | None = None, line: Line = "policy") -> None:
         """Begins to connect; raises DeployError when `endpoint` is none."""
         self.endpoint = endpoint
+        self._line: Line = line
         self._pin = pin
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = make_socket(self._context, zmq.DEALER)
@@ -47,15 +48,18 @@ class ZmqConnection:
         handshakes = self._handshakes
         if handshakes is None:
             return ""
+        # On the policy line it is the robot that connects, on the robot's whoever drives it.
+        who = "robot" if self._line == "policy" else "computer"
         if self._pin is None and handshakes.is_plain_refused:
             return (
-                f"{self.endpoint} asks who this robot is; say --keys FOLDER, and make that folder "
+                f"{self.endpoint} asks who this {who} is; say --keys FOLDER, and make that folder "
                 "with `demoloop keys generate NAME`"
             )
         if self._pin is not None and handshakes.is_key_refused:
+            (role,) = MAY_USE[self._line]
             return (
-                f"{self.endpoint} does not trust this robot's key on the policy line; say there "
-                "`demoloop keys trust NAME.public.json --role policy` "
+                f"{self.endpoint} does not trust this {who}'s key on the {self._line} line; say "
+                f"there `demoloop keys trust NAME.public.json --role {role}` "
                 f"({self._pin.describe()})"
             )
         if self._pin is not None and handshakes.has_failed:
@@ -102,8 +106,9 @@ class ZmqConnection:
 class ZmqListener:
     """A server's end, bound."""
 
-    def __init__(self, endpoint: str, keys: KeyFolder | None = None) -> None:
+    def __init__(self, endpoint: str, keys: KeyFolder | None = None, line: Line = "policy") -> None:
         """Binds; raises DeployError when the endpoint is taken or needs keys, or keys are bad."""
+        self._line: Line = line
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._gate = Gate(self._context, keys) if keys is not None else None
         self._socket = make_socket(self._context, zmq.ROUTER)
@@ -112,7 +117,7 @@ class ZmqListener:
         try:
             if self._gate is not None:
                 self._gate.open()
-                self._gate.protect(self._socket, "policy")
+                self._gate.protect(self._socket, line)
             self.endpoint = bind(self._socket, endpoint, has_keys=self._gate is not None)
         except BaseException:
             self._context.destroy(linger=0)
@@ -131,7 +136,7 @@ class ZmqListener:
 
     def allows(self, user_id: str) -> bool:
         """Says whether messages of a key may be taken in, as of the last `wait`."""
-        return self._gate is None or self._gate.allows(user_id, "policy")
+        return self._gate is None or self._gate.allows(user_id, self._line)
 
     def receive(self) -> Letter | None:
         """Returns a message that is already here, else None."""
