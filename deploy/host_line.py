@@ -270,5 +270,5 @@ class HostLine:
     def _silent(self) -> str:
         return (
             f"the robot at {self.endpoint} shows no sign of life; it holds by itself; see "
-            "whether `demoloop host` still runs there, then begin the next episode"
+            "whether `demoloop host` still runs there"
         )

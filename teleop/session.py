@@ -256,16 +256,25 @@ class Session:
             self.bench.hold()
         while True:
             try:
-                for word in self._stage.tick():
-                    if word == "reset":
-                        self.bench.recover()
-                        self._teller.problem, self._stage.has_moved = "", True
-                        return "ready" if self._stage.take is None else "review"
-                    if word == "finish":
-                        return "finished"
-            except DemoloopError as error:  # as before, or it is not even to be seen
+                heard = self._stage.tick()
+            except DemoloopError as error:  # it is not even to be seen, but people are heard
                 self._fail(str(error))
+                heard = self._stage.hear()
                 self._teller.tell()
+            for word in heard:
+                if word == "finish":
+                    return "finished"
+                if word == "reset" and self._has_recovered():
+                    self._teller.problem, self._stage.has_moved = "", True
+                    return "ready" if self._stage.take is None else "review"
+
+    def _has_recovered(self) -> bool:
+        try:
+            self.bench.recover()
+        except DemoloopError as error:  # as before
+            self._fail(str(error))
+            return False
+        return True
 
     def _fail(self, sentence: str) -> Phase:
         self._teller.problem = sentence

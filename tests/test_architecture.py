@@ -31,7 +31,7 @@ PARTS = {**{name: ROOT / name for name in MAY_IMPORT}, "cli": SOURCE / "cli"}
 MODULES = {*PARTS, "__main__"}  # what can stand after `demoloop.`
 
 # What a robot's own computer runs, and what must not be needed there.
-ONBOARD = ("demoloop.deploy.run", "demoloop.cli.run", "demoloop.cli.serve")
+ONBOARD = ("demoloop.deploy.run", "demoloop.cli.run", "demoloop.cli.serve", "demoloop.cli.host")
 NOT_ONBOARD = {"torch", "mujoco", "av", "pyarrow"}
 
 # Turns bytes or text into code; a module stands for all that is in it.

@@ -36,6 +36,7 @@ VERBS: Mapping[str, Verb] = {
         "demoloop.cli.open_loop", "Compare a policy's actions with recorded ones.", ("train",)
     ),
     "serve": Verb("demoloop.cli.serve", "Serve an exported policy to a robot over ZeroMQ."),
+    "host": Verb("demoloop.cli.host", "Offer a robot here to be driven from another computer."),
     "run": Verb("demoloop.cli.run", "Run a robot with a policy that is served elsewhere."),
     "operate": Verb("demoloop.cli.operate", "Hold, let go, stop or reset a robot that runs."),
     "watch": Verb("demoloop.cli.watch", "Look on at a robot that runs."),

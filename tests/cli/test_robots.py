@@ -26,6 +26,7 @@ from demoloop.cli.panel_options import PanelOptions
 from demoloop.cli.record import Options
 from demoloop.cli.record_panel import record_by_hand
 from demoloop.cli.robots import open_emulated, open_leader, open_real
+from demoloop.cli.station import find_station
 from demoloop.datasets import DatasetWriter, open_dataset
 from demoloop.robot import RobotError
 from demoloop.robot.arms import ArmModel
@@ -227,15 +228,19 @@ def test_an_arm_at_a_port_is_led_and_its_episode_says_how_it_was_calibrated(
             finally:
                 page.command("finish")  # so that a test that fails ends
 
+    hand: list[Future[None]] = []
     with DatasetWriter(out, ARM.spec) as writer, ThreadPoolExecutor(1) as pool:
-        hand: list[Future[None]] = []
 
         def opens(setup: CameraSetup) -> Capture:
             if not hand:
                 hand.append(pool.submit(when_there, person))
             return webcams[setup.name].opens(setup)
 
-        record_by_hand(options, writer, count(), opens)
+        finding = find_station(
+            options.robot, options.task, cameras=CAMERAS, calibration=file, opens=opens
+        )
+        with finding as station:
+            record_by_hand(options, station, writer, count())
         hand[0].result()
     episode = open_dataset(out).episode(0)
     assert episode.task == "Fold yourself."

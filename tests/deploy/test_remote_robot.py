@@ -226,19 +226,21 @@ def test_nobody_there_is_a_sentence() -> None:
 
 
 def test_on_one_computer_it_needs_no_network(robot: Diarist, tmp_path: Path) -> None:
-    with hosting(robot, f"unix://{tmp_path}/arm.sock") as server:
-        with RemoteRobot(server.endpoint) as remote:
-            remote.act(TARGET)
-            assert set(remote.observe().images) == set(robot.spec.camera_names)
+    where = f"unix://{tmp_path}/arm.sock"
+    with hosting(robot, where), RemoteRobot(where) as remote:
+        remote.act(TARGET)
+        assert set(remote.observe().images) == set(robot.spec.camera_names)
     assert robot.diary == ["act", "hold"]
 
 
 def test_off_loopback_nothing_is_hosted_or_driven_without_keys(spec: RobotSpec) -> None:
     with pytest.raises(DeployError, match="reachable from other computers"):
         RemoteRobot("tcp://192.168.1.9:5558")
-    with pytest.raises(DeployError, match="reachable from other computers"):
-        with hosting(Diarist(spec), "tcp://0.0.0.0:5558"):
-            pass
+    with (
+        pytest.raises(DeployError, match="reachable from other computers"),
+        hosting(Diarist(spec), "tcp://0.0.0.0:5558"),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("role", ["operator", "policy", "viewer", None])

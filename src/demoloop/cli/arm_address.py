@@ -21,3 +21,8 @@ def parse_arm(text: str) -> tuple[ArmModel, str]:
             f"ARM one of {', '.join(ARMS)}"
         )
     return find_arm(name), port
+
+
+def is_remote(robot: str) -> bool:
+    """Whether `--robot` names the endpoint of a host, such as tcp://10.0.0.5:5558, and no arm."""
+    return "://" in robot

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 from numpy.typing import NDArray
 
-from demoloop.cli.arm_address import EMULATED, parse_arm
-from demoloop.cli.robots import SIM, Opened, check_emulated, open_emulated, open_real
+from demoloop.cli.robots import Opened
 from demoloop.robot import Marked, Marks, Observation, Robot, RobotError
-from demoloop.robot.arms import ArmModel
-from demoloop.robot.arms.so101 import ARM, SO101
-from demoloop.robot.cameras import OpenCapture, open_capture
+from demoloop.robot.arms.so101 import SO101
 from demoloop.robot.marked import check_goal
 from demoloop.sim.make import make_robot, marks_of
 from demoloop.sim.robot import SimRobot
-from demoloop.sim.tasks import TASKS
 from demoloop.sim.window import HEIGHT, WIDTH, Window
-from demoloop.teleop.bench import Bench, Pictures
+from demoloop.teleop.bench import Pictures
 
 _JUDGED = "the world itself says what is meant, since it is also the judge"
 _NOTHING = "nothing is pointed at in this task"
@@ -130,102 +124,51 @@ class SimBench:
         return self._window.snapshot()
 
 
-@dataclass
-class SupervisedBench:
-    """An emulated or a real arm, opened by whoever made this."""
+class OnTable:
+    """A bench whose robot lives in real time: who points at what, and what a page is shown of it.
 
-    opened: Opened
-    seeds: Seeds | None = None
-    """Those that the world of an emulated arm takes from."""
-    marked: Marked | None = None
-    """The arm with what a person points at; None where the world says it, or nobody."""
+    Attributes:
+        marks: What there is to point at.
+        is_world: Whether a world says what is meant; else a person does, on a desk.
+    """
 
     shows_actions = False
-    _goal: NDArray[np.float32] | None = None
+
+    def __init__(self, robot: Robot, marks: Marks | None, *, is_world: bool) -> None:
+        """Stores."""
+        self.marks, self.is_world = marks, is_world
+        self._marked = Marked(robot, marks) if marks is not None and not is_world else None
+        self._robot = robot
+        self._goal: NDArray[np.float32] | None = None
 
     @property
     def robot(self) -> Robot:
-        """Who moves."""
-        return self.marked or self.opened.robot
-
-    def begin(self) -> None:
-        """What is marked counts."""
-        if self.marked is not None:
-            self.marked.latch()
-            check_goal(self.marked.observe().goal, self.marked.marks)
-
-    @property
-    def marks(self) -> Marks | None:
-        """What there is to point at."""
-        if self.opened.world is not None:
-            return marks_of(self.opened.world.task)
-        return None if self.marked is None else self.marked.marks
-
-    @property
-    def pointed(self) -> Mapping[str, tuple[float, float]]:
-        """What is marked, or what the world means."""
-        if self.marked is not None:
-            return self.marked.pointed
-        return {} if self.marks is None else _named(self.marks, self._goal)
-
-    def point(self, name: str, x: float, y: float) -> None:
-        """Marks a point, for the next episode."""
-        if self.marked is None:
-            raise RobotError(_NOTHING if self.opened.world is None else _JUDGED)
-        self.marked.point(name, x, y)
+        """Who moves, and sees what a person points at."""
+        return self._marked or self._robot
 
     @property
     def hz(self) -> float:
         """The control rate."""
-        return self.robot.spec.control_hz
+        return self._robot.spec.control_hz
+
+    def begin(self) -> None:
+        """What is marked counts."""
+        if self._marked is not None:
+            self._marked.latch()
+            check_goal(self._marked.observe().goal, self._marked.marks)
 
     @property
-    def state(self) -> str:
-        """Of the supervisor."""
-        return self.opened.supervised.state
+    def pointed(self) -> Mapping[str, tuple[float, float]]:
+        """What is marked, or what the world means."""
+        if self._marked is not None:
+            return self._marked.pointed
+        return {} if self.marks is None else _named(self.marks, self._goal)
 
-    @property
-    def fault(self) -> str:
-        """What is latched."""
-        fault = self.opened.supervised.fault
-        return "" if fault is None else fault.sentence
-
-    @property
-    def events(self) -> tuple[str, ...]:
-        """The calibration, and how the cameras are set."""
-        return self.opened.events
-
-    def prepare(self, *, again: bool) -> int | None:
-        """Goes home, and has an emulated world put in order."""
-        if self.seeds is not None:
-            self.seeds.is_again = again
-        self.opened.robot.reset()
-        return None if self.opened.world is None else self.opened.world.seed
-
-    def hold(self) -> None:
-        """Slows down and stays."""
-        if self.opened.supervised.state in ("ARMED", "RUNNING"):
-            self.opened.supervised.hold()
-
-    def held(self) -> AbstractContextManager[None]:
-        """Holds, looked at by another thread."""
-        return self.opened.held()
-
-    def estop(self, reason: str) -> None:
-        """Torque off at once."""
-        self.opened.supervised.estop(reason)
-
-    def recover(self) -> None:
-        """A person has looked at the arm: torque on again, where it is."""
-        supervised = self.opened.supervised
-        if supervised.fault is not None:
-            supervised.reset_fault()
-        if supervised.state == "IDLE":
-            supervised.arm()
-
-    def succeeded(self) -> bool | None:
-        """What physics says; None on a desk."""
-        return self.opened.succeeded()
+    def point(self, name: str, x: float, y: float) -> None:
+        """Marks a point, for the next episode."""
+        if self._marked is None:
+            raise RobotError(_JUDGED if self.is_world else _NOTHING)
+        self._marked.point(name, x, y)
 
     def pictures(self, observation: Observation) -> Callable[[], Pictures]:
         """Shows what the robot saw."""
@@ -233,64 +176,64 @@ class SupervisedBench:
         return lambda: observation.images
 
 
+class SupervisedBench(OnTable):
+    """An emulated or a real arm, opened by whoever made this."""
+
+    def __init__(self, opened: Opened, marks: Marks | None, seeds: Seeds | None = None) -> None:
+        """Stores; `seeds`: those that the world of an emulated arm takes from."""
+        super().__init__(opened.robot, marks, is_world=opened.world is not None)
+        self._opened, self._seeds = opened, seeds
+
+    @property
+    def state(self) -> str:
+        """Of the supervisor."""
+        return self._opened.supervised.state
+
+    @property
+    def fault(self) -> str:
+        """What is latched."""
+        fault = self._opened.supervised.fault
+        return "" if fault is None else fault.sentence
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """The calibration, and how the cameras are set."""
+        return self._opened.events
+
+    def prepare(self, *, again: bool) -> int | None:
+        """Goes home, and has an emulated world put in order."""
+        if self._seeds is not None:
+            self._seeds.is_again = again
+        self._opened.robot.reset()
+        return None if self._opened.world is None else self._opened.world.seed
+
+    def hold(self) -> None:
+        """Slows down and stays."""
+        if self._opened.supervised.state in ("ARMED", "RUNNING"):
+            self._opened.supervised.hold()
+
+    def held(self) -> AbstractContextManager[None]:
+        """Holds, looked at by another thread."""
+        return self._opened.held()
+
+    def estop(self, reason: str) -> None:
+        """Torque off at once."""
+        self._opened.supervised.estop(reason)
+
+    def recover(self) -> None:
+        """A person has looked at the arm: torque on again, where it is."""
+        supervised = self._opened.supervised
+        if supervised.fault is not None:
+            supervised.reset_fault()
+        if supervised.state == "IDLE":
+            supervised.arm()
+
+    def succeeded(self) -> bool | None:
+        """What physics says; None on a desk."""
+        return self._opened.succeeded()
+
+
 def _named(marks: Marks, goal: NDArray[np.float32] | None) -> dict[str, tuple[float, float]]:
     if goal is None:
         return {}
     return {name: (x, y) for name, (x, y) in zip(marks.names, goal.tolist(), strict=True)}
-
-
-@contextmanager
-def open_bench(
-    robot: str,
-    task: str,
-    seeds: Iterable[int],
-    cameras: str = "",
-    calibration: Path | None = None,
-    *,
-    opens: OpenCapture = open_capture,
-) -> Iterator[Bench]:
-    """Opens the robot that `--robot` names: sim, so101:emulated, or ARM:PORT.
-
-    Args:
-        robot: As in `--robot`.
-        task: Of the world, where there is one.
-        seeds: Likewise.
-        cameras: Of an arm at a port, as in `--cameras`.
-        calibration: Likewise.
-        opens: Another way to open a camera.
-
-    Raises:
-        RobotError: What is missing, busy, foreign or wrong; the arm at rest.
-    """
-    if robot == SIM:
-        with SimBench(task, seeds) as bench:
-            yield bench
-    elif is_world(robot):
-        taken = Seeds(seeds)
-        with open_emulated(robot, task, taken) as opened:
-            yield SupervisedBench(opened, taken)
-    else:
-        marks = marks_of(TASKS[task]) if task in TASKS else None
-        with open_real(robot, cameras, calibration, opens=opens) as opened:
-            yield SupervisedBench(
-                opened, marked=None if marks is None else Marked(opened.robot, marks)
-            )
-
-
-def is_world(robot: str) -> bool:
-    """Whether `--robot` names a world with a task and a judge, and not an arm on a desk.
-
-    Raises:
-        RobotError: It names no robot, or an emulated arm that no task is built around.
-    """
-    if robot == SIM:
-        return True
-    if parse_arm(robot)[1] != EMULATED:
-        return False
-    check_emulated(robot)
-    return True
-
-
-def arm_of(robot: str) -> ArmModel:
-    """Returns which arm `--robot` names; the simulated one is the SO-101."""
-    return ARM if robot == SIM else parse_arm(robot)[0]

@@ -8,6 +8,7 @@ from typing import Literal
 
 import tyro
 
+from demoloop.cli.arm_address import is_remote
 from demoloop.cli.panel_options import PanelOptions
 from demoloop.cli.robots import SIM, check_emulated
 from demoloop.deploy.chunks import REPLAN_EVERY, ChunkExecution, TemporalEnsemble
@@ -61,7 +62,12 @@ class Options:
     """A person with keyboard, gamepad, spacemouse, phone, hand or leader, on the same seeds; beside
     the policy, if one is given."""
     robot: str = SIM
-    """Where: `sim`, or `so101:emulated` through serial bytes and in real time."""
+    """Where: `sim`; `so101:emulated`, through serial bytes and in real time; or the endpoint at
+    which `demoloop host` offers one of them."""
+    keys: Path | None = None
+    """Folder of `demoloop keys`; needed for a robot at another computer."""
+    server_key: str | None = None
+    """Its host's name in that folder; default is the only key trusted as policy."""
     task: str = "pick_place"
     """What it should do."""
     episodes: int = 100
@@ -131,6 +137,10 @@ def evaluate_agent(options: Options) -> Evaluation:
             randomization=MODERATE if options.randomize else None,
             misleads=options.misleading_marks,
         )
+    if is_remote(options.robot):
+        from demoloop.cli.evaluate_remote import evaluate_remote  # loads a web server
+
+        return evaluate_remote(options, agent, seeds)
     check_emulated(options.robot)
     if options.randomize:
         raise RobotError("--randomize changes simulated worlds only; leave it out, or use sim")

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from demoloop.cli.benches import arm_of, is_world, open_bench
 from demoloop.cli.evaluate import Options, evaluate_agent
 from demoloop.cli.panel import Chosen, Devices, run_with_panel
+from demoloop.cli.station import Station, find_station
 from demoloop.cli.stopping import stop_on_signals
 from demoloop.robot import RobotError
 from demoloop.sim.evaluate import EpisodeResult, Evaluation
-from demoloop.sim.make import find_task
 from demoloop.sim.seeds import check_evaluation_seeds
-from demoloop.teleop.bench import Bench
+from demoloop.teleop.look import Shown
 from demoloop.teleop.session import Session
 from demoloop.teleop.stage import Plan
 
@@ -48,16 +46,31 @@ def compare(options: Options) -> int:
 
 def evaluate_person(options: Options) -> Evaluation:
     """Lets a person do one episode per seed, judged by physics; ends early when they finish."""
-    if not is_world(options.robot):
-        raise RobotError(f"--robot {options.robot}: only a world can judge; take sim")
     if options.randomize:
         raise RobotError("--randomize changes worlds of a policy only; leave it out")
     seeds = range(options.seed, options.seed + options.episodes)
     check_evaluation_seeds(seeds)
-    chosen = Chosen(
-        arm_of(options.robot), options.leader, options.leader_calibration, webcam=options.webcam
+    finding = find_station(
+        options.robot, options.task, keys=options.keys, server_key=options.server_key
     )
-    devices, task = Devices(chosen), find_task(options.task)
+    with finding as station:
+        results = _shown(options, station, seeds)
+    return Evaluation(
+        options.task,
+        tuple(
+            EpisodeResult(shown.seed or 0, bool(shown.success), shown.steps, shown.seconds, None)
+            for shown in results
+        ),
+    )
+
+
+def _shown(options: Options, station: Station, seeds: Sequence[int]) -> tuple[Shown, ...]:
+    """Holds the session; returns what came of each seed."""
+    task = station.world
+    if task is None:
+        raise RobotError(f"--robot {options.robot}: only a world can judge; take sim")
+    chosen = Chosen(station.arm, options.leader, options.leader_calibration, webcam=options.webcam)
+    devices = Devices(chosen)
     plan = Plan(
         task=task.instruction,
         wanted=options.episodes,
@@ -67,17 +80,10 @@ def evaluate_person(options: Options) -> Evaluation:
         judges=True,
         fixes_task=True,
     )
-    bench: AbstractContextManager[Bench] = open_bench(options.robot, options.task, seeds)
-    with stop_on_signals() as stop, bench as opened:
-        session = Session(opened, devices.opens, plan, stop=stop)
+    with stop_on_signals() as stop, station.open_bench(seeds) as bench:
+        session = Session(bench, devices.opens, plan, stop=stop)
         run_with_panel(session, devices, options.panel, "evaluate", None)
-    return Evaluation(
-        options.task,
-        tuple(
-            EpisodeResult(shown.seed or 0, bool(shown.success), shown.steps, shown.seconds, None)
-            for shown in session.results
-        ),
-    )
+    return session.results
 
 
 def table(judged: Mapping[str, Evaluation]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from demoloop.cli.arm_address import EMULATED, parse_arm
+from demoloop.cli.arm_address import EMULATED, is_remote, parse_arm
 from demoloop.cli.panel_options import PanelOptions
 from demoloop.cli.record_live import record_emulated
 from demoloop.cli.robots import SIM, check_emulated
@@ -29,7 +29,6 @@ from demoloop.sim.errors import DEAD_WORKER, SimError
 from demoloop.sim.make import find_task, make_robot, marks_of
 from demoloop.sim.randomize import MODERATE, Disturbance
 from demoloop.sim.seeds import FIRST_TRAINING_SEED, check_training_seeds
-from demoloop.sim.tasks import TASKS
 from demoloop.sim.workers import worker_pool
 
 EXPERT = "expert"
@@ -45,7 +44,12 @@ class Options:
     out: Path
     """Folder of the dataset; one that is there already is continued."""
     robot: str = SIM
-    """`sim`; so101:emulated, in real time and through serial bytes; or ARM:PORT."""
+    """`sim`; so101:emulated, in real time and through serial bytes; ARM:PORT; or where `demoloop
+    host` offers one of them, as in tcp://127.0.0.1:5558."""
+    keys: Path | None = None
+    """Folder of `demoloop keys`; needed for a robot at another computer."""
+    server_key: str | None = None
+    """Its host's name in that folder; default is the only key trusted as policy."""
     agent: str = EXPERT
     """Who shows it: the expert, or you with keyboard, gamepad, spacemouse, leader, phone or hand;
     replay does an episode again."""
@@ -105,7 +109,9 @@ def main(options: Options) -> int:
 
 def _with_agent(options: Options) -> Options:
     """Whoever has an arm on the desk shows it themselves."""
-    is_desk = options.robot != SIM and parse_arm(options.robot)[1] != EMULATED
+    is_desk = options.robot != SIM and (
+        is_remote(options.robot) or parse_arm(options.robot)[1] != EMULATED
+    )
     if options.agent != EXPERT or not is_desk:
         return options
     if not options.leader:
@@ -144,18 +150,23 @@ def _record_emulated(options: Options) -> int:
 
 def _record_by_hand(options: Options) -> int:
     """Lets a person record; returns how many episodes the dataset has."""
-    from demoloop.cli.benches import arm_of, is_world  # load a web server
-    from demoloop.cli.record_panel import record_by_hand
+    from demoloop.cli.record_panel import record_by_hand  # both load a web server
+    from demoloop.cli.station import find_station
 
     _check(options)
     _check_plain(options)
-    task = find_task(options.task) if is_world(options.robot) else None
-    marks = marks_of(TASKS[options.task]) if options.task in TASKS else None
-    with DatasetWriter(options.out, arm_of(options.robot).spec, marks=marks) as writer:
+    finding = find_station(
+        options.robot, options.task, cameras=options.cameras, calibration=options.calibration,
+        keys=options.keys, server_key=options.server_key,
+    )  # fmt: skip
+    with (
+        finding as station,
+        DatasetWriter(options.out, station.arm.spec, marks=station.marks) as writer,
+    ):
         first = options.seed
-        if task is not None and writer.num_episodes:
-            first = _next_seed(options, task.instruction)
-        record_by_hand(options, writer, count(first))
+        if station.world is not None and writer.num_episodes:
+            first = _next_seed(options, station.instruction)
+        record_by_hand(options, station, writer, count(first))
     return writer.num_episodes
 
 

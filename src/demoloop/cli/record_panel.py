@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from demoloop.cli.benches import arm_of, is_world, open_bench
 from demoloop.cli.panel import Chosen, Devices, run_with_panel
+from demoloop.cli.station import Station
 from demoloop.cli.stopping import stop_on_signals
 from demoloop.datasets import DatasetWriter
-from demoloop.robot.cameras import OpenCapture, open_capture
-from demoloop.sim.make import find_task
-from demoloop.sim.tasks import TASKS
 from demoloop.teleop.session import Session
 from demoloop.teleop.stage import Plan
 
@@ -20,24 +17,23 @@ if TYPE_CHECKING:
 
 
 def record_by_hand(
-    options: Options, writer: DatasetWriter, seeds: Iterator[int], opens: OpenCapture = open_capture
+    options: Options, station: Station, writer: DatasetWriter, seeds: Iterator[int]
 ) -> None:
     """A person shows what to do until the dataset has enough; Ctrl-C ends it and keeps all.
 
     Args:
         options: Of the verb.
+        station: Where.
         writer: Of the dataset.
         seeds: Of the worlds, where there are any.
-        opens: Another way to open a camera.
 
     Raises:
         RobotError: Something about the arm, its leader or its cameras; the arm at rest.
         TeleopError: Something about the devices or the panel.
     """
-    robot, is_simulated = options.robot, is_world(options.robot)
     devices = Devices(
         Chosen(
-            arm_of(robot),
+            station.arm,
             options.leader,
             options.leader_calibration,
             webcam=options.webcam,
@@ -46,25 +42,20 @@ def record_by_hand(
         )
     )
     plan = Plan(
-        task=TASKS[options.task].instruction if options.task in TASKS else options.task,
+        task=station.instruction,
         wanted=options.episodes,
-        max_seconds=seconds_of(options.task, options.max_seconds)
-        if is_simulated
-        else options.max_seconds,
+        max_seconds=seconds_at(station, options.max_seconds),
         agents=devices.names(options.agent),
         countdown_s=options.countdown_s,
-        fixes_task=is_simulated,
+        fixes_task=station.world is not None,
     )
-    bench = open_bench(
-        robot, options.task, seeds, options.cameras, options.calibration, opens=opens
-    )
-    with stop_on_signals() as stop, bench as opened:
-        session = Session(opened, devices.opens, plan, writer=writer, stop=stop)
+    with stop_on_signals() as stop, station.open_bench(seeds) as bench:
+        session = Session(bench, devices.opens, plan, writer=writer, stop=stop)
         run_with_panel(session, devices, options.panel, "record", options.out)
     if stop.is_set():
         raise KeyboardInterrupt
 
 
-def seconds_of(task: str, at_least: float) -> float:
-    """Returns how long a person may take for a task: an expert is quicker than a beginner."""
-    return max(find_task(task).max_seconds, at_least)
+def seconds_at(station: Station, at_least: float) -> float:
+    """Returns how long a person may take: an expert, whose time a task has, is quicker."""
+    return at_least if station.world is None else max(station.world.max_seconds, at_least)

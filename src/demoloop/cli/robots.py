@@ -71,24 +71,35 @@ class Opened:
         """
         if self.supervised.state in ("ARMED", "RUNNING"):  # in FAULT it has stopped by itself
             self.supervised.hold()
-        is_over, errors = threading.Event(), list[RobotError]()
-
-        def look() -> None:
-            try:
-                while not is_over.wait(_LOOK_EVERY_S):
-                    self.supervised.observe()
-            except RobotError as error:
-                errors.append(error)
-
-        thread = threading.Thread(target=look, name="holds the arm", daemon=True)
-        thread.start()
-        try:
+        with looked_at(self.supervised):
             yield
-        finally:
-            is_over.set()
-            thread.join()
-        if errors:
-            raise errors[0]
+
+
+@contextmanager
+def looked_at(robot: Robot) -> Iterator[None]:
+    """Within the block a robot is looked at by a thread of its own, and spoken to by nobody else.
+
+    Raises:
+        RobotError: What happened to it meanwhile, when the block is over.
+    """
+    is_over, errors = threading.Event(), list[RobotError]()
+
+    def look() -> None:
+        try:
+            while not is_over.wait(_LOOK_EVERY_S):
+                robot.observe()
+        except RobotError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=look, name="looks at the robot", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+    if errors:
+        raise errors[0]
 
 
 def check_emulated(text: str) -> None:
@@ -122,7 +133,12 @@ def open_emulated(
 
 @contextmanager
 def open_real(
-    text: str, cameras: str, calibration: Path | None = None, *, opens: OpenCapture = open_capture
+    text: str,
+    cameras: str,
+    calibration: Path | None = None,
+    *,
+    limits: Limits | None = None,
+    opens: OpenCapture = open_capture,
 ) -> Iterator[Opened]:
     """Opens an arm at a port with its cameras and calibration, and switches its torque on.
 
@@ -130,6 +146,7 @@ def open_real(
         text: ARM:PORT.
         cameras: As in `--cameras`: a path for each camera of the arm's spec.
         calibration: The file; None: where `demoloop calibrate` puts that of the port's adapter.
+        limits: What is allowed; None: the usual.
         opens: Another way to open a camera.
 
     Raises:
@@ -143,7 +160,7 @@ def open_real(
         if arm.spec.cameras or cameras:
             setups = parse_cameras(cameras) if cameras else ()
             eyes = opened.enter_context(Cameras(arm.spec, setups, opens=opens))
-        bus, limits = serial_bus(servos, port), Limits()
+        bus, limits = serial_bus(servos, port), limits or Limits()
         robot = Supervised(
             ServoArm(arm.spec, servos, bus, eyes, max_velocity=limits.max_velocity),
             limits=limits,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -10,18 +10,16 @@ from pathlib import Path
 import tyro
 
 from demoloop.cli.arm_address import EMULATED
-from demoloop.cli.benches import arm_of, is_world, open_bench
 from demoloop.cli.evaluate import PolicyAgent
 from demoloop.cli.panel import LEADER, Chosen, Devices, run_with_panel
 from demoloop.cli.panel_options import PanelOptions
+from demoloop.cli.station import Station, find_station
 from demoloop.cli.stopping import stop_on_signals
 from demoloop.datasets import DatasetWriter
 from demoloop.datasets.view import recorded_contents
 from demoloop.deploy.onnx_policy import OnnxPolicy
 from demoloop.robot import RobotError
-from demoloop.sim.make import find_task, marks_of
 from demoloop.sim.seeds import FIRST_TRAINING_SEED, check_training_seeds
-from demoloop.sim.tasks import TASKS
 from demoloop.teleop.session import Session
 from demoloop.teleop.stage import Plan
 
@@ -38,7 +36,11 @@ class Options:
     out: Path
     """Folder of the dataset of corrections; one that is there already is continued."""
     robot: str = f"so101:{EMULATED}"
-    """sim, so101:emulated, or ARM:PORT."""
+    """sim, so101:emulated, ARM:PORT, or where `demoloop host` offers one of them."""
+    keys: Path | None = None
+    """Folder of `demoloop keys`; needed for a robot at another computer."""
+    server_key: str | None = None
+    """Its host's name in that folder; default is the only key trusted as policy."""
     agent: str = ""
     """What you correct it with: keyboard, gamepad, spacemouse, phone, hand or leader; by default
     the leader where there is one, else the keyboard."""
@@ -70,42 +72,47 @@ def main(options: Options) -> int:
     """Records; exit code 0."""
     if options.episodes < 1:
         raise RobotError(f"--episodes is {options.episodes}; ask for at least 1")
-    is_simulated, arm = is_world(options.robot), arm_of(options.robot)
-    task = find_task(options.task) if is_simulated else None
-    seeds: Iterable[int] = ()
-    if task is not None:
-        check_training_seeds([options.seed])
-        seeds = count(_next_seed(options))
-    devices = Devices(
-        Chosen(
-            arm, options.leader, options.leader_calibration, is_relative=True,
-            webcam=options.webcam,
-        )
+    finding = find_station(
+        options.robot, options.task, cameras=options.cameras, calibration=options.calibration,
+        keys=options.keys, server_key=options.server_key,
     )  # fmt: skip
-    agents = devices.names(options.agent or (LEADER if options.leader else "keyboard"))
-    OnnxPolicy.load(options.policy, arm.spec)  # a bad file is refused before an arm has torque
-    bench = open_bench(options.robot, options.task, seeds, options.cameras, options.calibration)
-    marks = marks_of(TASKS[options.task]) if options.task in TASKS else None
-    with (
-        DatasetWriter(options.out, arm.spec, marks=marks) as writer,
-        stop_on_signals() as stop,
-        bench as opened,
-    ):
-        plan = Plan(
-            task=TASKS[options.task].instruction if options.task in TASKS else options.task,
-            wanted=writer.num_episodes + options.episodes,
-            max_seconds=options.max_seconds if task is None else task.max_seconds,
-            agents=agents,
-            countdown_s=options.countdown_s,
-            fixes_task=is_simulated,
-        )
-        policy = PolicyAgent(options.policy)(opened.robot)
-        session = Session(opened, devices.opens, plan, writer=writer, policy=policy, stop=stop)
-        run_with_panel(session, devices, options.panel, "takeover", options.out)
-    print(f"recorded: {options.out} has {writer.num_episodes} episodes")
+    with finding as station, stop_on_signals() as stop:
+        num_episodes = _correct(options, station, stop)
+    print(f"recorded: {options.out} has {num_episodes} episodes")
     if stop.is_set():
         raise KeyboardInterrupt
     return 0
+
+
+def _correct(options: Options, station: Station, stop: threading.Event) -> int:
+    """Holds the session; returns how many episodes the dataset has."""
+    if station.world is not None:
+        check_training_seeds([options.seed])
+    chosen = Chosen(
+        station.arm, options.leader, options.leader_calibration, is_relative=True,
+        webcam=options.webcam,
+    )  # fmt: skip
+    devices = Devices(chosen)
+    agents = devices.names(options.agent or (LEADER if options.leader else "keyboard"))
+    # A bad file is refused before an arm has torque.
+    OnnxPolicy.load(options.policy, station.arm.spec)
+    with (
+        DatasetWriter(options.out, station.arm.spec, marks=station.marks) as writer,
+        station.open_bench(count(_next_seed(options))) as bench,
+    ):
+        world = station.world
+        plan = Plan(
+            task=station.instruction,
+            wanted=writer.num_episodes + options.episodes,
+            max_seconds=options.max_seconds if world is None else world.max_seconds,
+            agents=agents,
+            countdown_s=options.countdown_s,
+            fixes_task=world is not None,
+        )
+        policy = PolicyAgent(options.policy)(bench.robot)
+        session = Session(bench, devices.opens, plan, writer=writer, policy=policy, stop=stop)
+        run_with_panel(session, devices, options.panel, "takeover", options.out)
+    return writer.num_episodes
 
 
 def _next_seed(options: Options) -> int:
