@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.cli.test_by_hand import show_something
+from tests.deploy.hosted import Diarist, hosting
 from tests.teleop.web.wire import Wire
 
 from demoloop.datasets import open_dataset
@@ -149,7 +150,6 @@ def test_a_host_that_is_killed_is_a_sentence_and_the_page_goes_on_with_the_next_
         ("host --hz 5", "the guard's rate is 5 Hz"),
         ("host --seed -1", "--seed is -1"),
         ("evaluate --robot tcp://127.0.0.1:1", "the expert sees the world itself"),
-        ("record --out d --robot tcp://127.0.0.1:1 --agent keyboard", "demoloop host"),
         ("record --out d --robot tcp://127.0.0.1:1", "nobody shows tcp://127.0.0.1:1"),
         ("takeover p.onnx --out d --robot tcp://10.0.0.9:5558", "make keys on both"),
     ],
@@ -165,9 +165,24 @@ def test_a_wrong_word_is_a_sentence(
     assert sentence in complaint(*words.split())
 
 
+@pytest.mark.parametrize("verb", ["evaluate", "takeover", "record"])
 def test_another_task_than_the_hosts_is_refused(
-    start: Start, policy: Path, complaint: Callable[..., str]
+    verb: str, policy: Path, complaint: Callable[..., str], tmp_path: Path
 ) -> None:
-    host = start(*DEMOLOOP, "host", "--task", "stack", "--bind", "tcp://127.0.0.1:*")
-    said = complaint("evaluate", policy, "--robot", endpoint_of(host), "--task", "pick_place")
-    assert "hosts the task 'stack', not 'pick_place'" in said
+    words = {
+        "evaluate": ["evaluate", policy],
+        "takeover": ["takeover", policy, "--out", tmp_path],
+        "record": ["record", "--agent", "keyboard", "--out", tmp_path],
+    }[verb]
+    with hosting(Diarist(SO101)) as server:
+        said = complaint(*words, "--robot", server.endpoint)
+    assert "hosts the task 'table', not 'pick_place'; say --task table, or --task pick" in said
+
+
+def test_where_only_a_person_can_judge_nothing_is_judged(
+    policy: Path, complaint: Callable[..., str]
+) -> None:
+    with hosting(Diarist(SO101), task="") as server:
+        words = ["evaluate", policy, "--robot", server.endpoint]
+        assert "only a world can judge" in complaint(*words)
+        assert "only a world can judge" in complaint(*words, "--agent", "keyboard")

@@ -84,10 +84,13 @@ class Diarist:
 
 @contextmanager
 def hosting(
-    robot: Diarist, endpoint: str = "tcp://127.0.0.1:*", keys: KeyFolder | None = None
+    robot: Diarist,
+    endpoint: str = "tcp://127.0.0.1:*",
+    keys: KeyFolder | None = None,
+    task: str = "table",
 ) -> Iterator[RobotServer]:
     """Hosts it from threads of this process within the block."""
-    stop, seat = threading.Event(), Seat(robot.spec, "table", ("calibrated by ann",))
+    stop, seat = threading.Event(), Seat(robot.spec, task, ("calibrated by ann",))
     with RobotServer(ArmLoop(robot), seat, endpoint, keys) as server:
         thread = threading.Thread(target=server.serve, args=(stop,))
         thread.start()

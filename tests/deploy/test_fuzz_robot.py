@@ -227,12 +227,12 @@ class SpoilingHost(Channel):
         return None
 
 
-@pytest.mark.parametrize("body", [Fault("busy", "somebody else"), Bye()])
+@pytest.mark.parametrize("body", [Fault("busy", "somebody else"), Bye(), None])
 def test_what_is_sound_but_of_another_session_changes_nothing(
-    spec: RobotSpec, body: msgspec.Struct
+    spec: RobotSpec, body: msgspec.Struct | None
 ) -> None:
     channel = SpoilingHost(spec, random.Random(3), lambda: 1.0)
     with RemoteRobot(channel.endpoint, dials=lambda *_: channel) as robot:
-        channel.arrived.append(sound(body, 12))
+        channel.arrived.append(sound(body or Seat(spec), 12, time_ns=5))  # a late seat
         robot.observe()
         robot.act(TARGET)

@@ -116,8 +116,8 @@ def test_one_drives_at_a_time_and_the_seat_is_free_again_afterwards(
 ) -> None:
     with RemoteRobot(server.endpoint, who="ann@desk") as first:
         second = RemoteRobot(server.endpoint, who="ben")
-        with pytest.raises(DeployError, match="ann@desk drives tiny, one at a time"):
-            second.connect()
+        with pytest.raises(DeployError, match="ann@desk drives tiny, one at a time"), second:
+            pass
         first.act(TARGET)  # and is not disturbed
     eventually(lambda: not server.driver)
     with RemoteRobot(server.endpoint, who="ben") as second:
@@ -259,8 +259,6 @@ def test_only_a_key_trusted_as_operator_drives(
             with remote:
                 remote.act(TARGET)
         else:
-            with pytest.raises(
-                DeployError, match=r"on the robot line; say there .* --role operator"
-            ):
-                remote.connect()
+            with pytest.raises(DeployError, match=r"on the robot line; .* --role operator"), remote:
+                pass
     assert ("act" in robot.diary) == (role == "operator")

@@ -59,6 +59,8 @@ class Stick:
         self.sent: list[Action] = []
         self.on_act: Callable[[int], None] = lambda count: None
         self.most = 3.0  # rad; it goes no further
+        self.gone = ""  # why it cannot be looked at
+        self.num_missed = 0  # looks meanwhile
         self._now = now
         self.reset()
 
@@ -66,6 +68,10 @@ class Stick:
         self.at = np.array([0.5, 1.0], np.float32)
 
     def observe(self) -> Observation:
+        if self.gone:
+            self.num_missed += 1
+            assert self.num_missed < 500, "nobody is heard while it is gone"
+            raise RobotError(self.gone)
         shade = int(self.at[0] * 100) % 256
         images = {"front": np.full((32, 48, 3), shade, np.uint8)}
         proprioception = np.concatenate([self.at, np.zeros(2, np.float32)])
@@ -125,7 +131,7 @@ class StickBench:
         self.fault = f"stick stopped: {reason}"
 
     def recover(self) -> None:
-        self.fault = ""
+        self.fault = self.stick.gone = ""
 
     def succeeded(self) -> bool | None:
         return None if self.solved_after is None else len(self.stick.sent) >= self.solved_after

@@ -173,6 +173,18 @@ def test_a_stop_by_emergency_ends_all_motion_and_the_recording_waits(scene: Scen
     assert lengths(scene) == [6]
 
 
+@pytest.mark.parametrize(("word", "verdict"), [("reset", "success"), ("finish", "kept")])
+def test_who_has_lost_sight_of_the_robot_is_heard_all_the_same(
+    scene: Scene, word: str, verdict: str
+) -> None:
+    stick = scene.bench.stick
+    stick.on_act = lambda count: setattr(stick, "gone", "unplugged" if count == 6 else "")
+    session = scene.run({}, ready=["start"], fault=[word], review=["success"])
+    assert scene.director.problems == ["unplugged"]
+    assert lengths(scene) == [6]
+    assert [shown.verdict for shown in session.results] == [verdict]
+
+
 def test_a_fault_that_is_not_reset_moves_nothing_and_loses_nothing(scene: Scene) -> None:
     scene.run({6: "estop"}, ready=["start"], fault=["start, engage, redo, home, stop, finish"])
     assert len(scene.bench.stick.sent) == 6
