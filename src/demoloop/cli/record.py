@@ -46,10 +46,6 @@ class Options:
     robot: str = SIM
     """`sim`; so101:emulated, in real time and through serial bytes; ARM:PORT; or where `demoloop
     host` offers one of them, as in tcp://127.0.0.1:5558."""
-    keys: Path | None = None
-    """Folder of `demoloop keys`; needed for a robot at another computer."""
-    server_key: str | None = None
-    """Its host's name in that folder; default is the only key trusted as policy."""
     agent: str = EXPERT
     """Who shows it: the expert, or you with keyboard, gamepad, spacemouse, leader, phone or hand;
     replay does an episode again."""
@@ -91,6 +87,10 @@ class Options:
     """Keep demonstrations that did not succeed, marked as such; training leaves them out."""
     workers: int = 2
     """Processes side by side, in simulation."""
+    keys: Path | None = None
+    """Folder of `demoloop keys`; needed for a robot at another computer."""
+    server_key: str | None = None
+    """Its host's name in that folder; default is the only key trusted as policy."""
 
 
 def main(options: Options) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -86,8 +87,10 @@ def main(options: Options) -> int:
 
 def _correct(options: Options, station: Station, stop: threading.Event) -> int:
     """Holds the session; returns how many episodes the dataset has."""
+    seeds: Iterable[int] = ()
     if station.world is not None:
         check_training_seeds([options.seed])
+        seeds = count(_next_seed(options))
     chosen = Chosen(
         station.arm, options.leader, options.leader_calibration, is_relative=True,
         webcam=options.webcam,
@@ -98,7 +101,7 @@ def _correct(options: Options, station: Station, stop: threading.Event) -> int:
     OnnxPolicy.load(options.policy, station.arm.spec)
     with (
         DatasetWriter(options.out, station.arm.spec, marks=station.marks) as writer,
-        station.open_bench(count(_next_seed(options))) as bench,
+        station.open_bench(seeds) as bench,
     ):
         world = station.world
         plan = Plan(
