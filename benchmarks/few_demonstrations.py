@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 os.environ.setdefault("MUJOCO_GL", "egl")
@@ -24,13 +24,15 @@ from by_hand import record
 from demoloop.cli.evaluate import PolicyAgent
 from demoloop.datasets import Dataset, open_dataset
 from demoloop.deploy.chunks import REPLAN_EVERY
+from demoloop.policies.augment import AugmentConfig
 from demoloop.policies.export import export
 from demoloop.policies.train import train
 from demoloop.policies.train_config import TrainConfig
 from demoloop.sim.evaluate import evaluate
-from demoloop.sim.seeds import EVALUATION_SEEDS
 
 BAR = {"keyboard": 70}  # of 100
+FEW = AugmentConfig(shift_px=4, proprioception=0.2)
+"""Chosen on seeds 5000 to 5199."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,10 @@ class Options:
     """Demonstrations to learn from; by default they are recorded into --out, without the page."""
     demonstrations: int = 20
     """How many to learn from: the first so many."""
-    steps: int = 4_000
+    steps: int = 3_000
     """Of training, 32 frames each: the same weights on a busy machine as on a quiet one."""
+    augment: AugmentConfig = field(default_factory=lambda: FEW)
+    """How observations vary: much more than where a hundred demonstrations say it all."""
     seed: int = 0
     """Of training."""
     replan_every: int = REPLAN_EVERY
@@ -93,6 +97,7 @@ def _trained(options: Options, data: Path, run: Path) -> Path:
     config = TrainConfig(
         data=data,
         out=run,
+        augment=options.augment,
         steps=options.steps,
         max_episodes=options.demonstrations,
         seed=options.seed,
@@ -105,5 +110,4 @@ def _trained(options: Options, data: Path, run: Path) -> Path:
 
 
 if __name__ == "__main__":
-    assert EVALUATION_SEEDS.start == 0, "seeds 0 to 99 are for judging"
     sys.exit(main(tyro.cli(Options)))

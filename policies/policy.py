@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from demoloop.policies.augment import AugmentConfig, augment_proprioception
 from demoloop.policies.blocks import Normalizer, ResizeImage
 from demoloop.robot import Marks, RobotSpec
 
@@ -89,6 +90,7 @@ class Policy(nn.Module, ABC):
         actions: Tensor,
         is_pad: Tensor,
         goal: Tensor | None = None,
+        augmentation: AugmentConfig | None = None,
     ) -> Tensor:
         """Returns the training loss, a scalar. Training and DDP call the module itself.
 
@@ -98,11 +100,16 @@ class Policy(nn.Module, ABC):
             actions: (B, horizon, A) absolute targets in SI units.
             is_pad: (B, horizon) bool, steps after the end of the episode.
             goal: (B, num_marks, 2); None where the shape has no marks.
+            augmentation: How the proprioception that the network sees varies. What actions are
+                counted from stays as measured: the answer to a varied look is the same.
         """
         relative = actions - self._origin(proprioception)
+        normal = self.normalize_proprioception(proprioception)
+        if augmentation is not None:
+            normal = augment_proprioception(normal, augmentation)
         return self.loss(
             pixels,
-            self.normalize_proprioception(proprioception),
+            normal,
             self.normalize_actions(relative),
             is_pad,
             goal,

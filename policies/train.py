@@ -184,7 +184,8 @@ class Trainer:
             for name, image in batch.images.items()
         }
         goal = augment_goal(batch.goal, config.augment)
-        loss: Tensor = model(pixels, batch.proprioception, batch.actions, batch.is_pad, goal)
+        numbers = (batch.proprioception, batch.actions, batch.is_pad)
+        loss: Tensor = model(pixels, *numbers, goal, config.augment)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.policy.parameters(), config.gradient_clip)
         self.optimizer.step()

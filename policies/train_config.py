@@ -63,7 +63,7 @@ class TrainConfig:
     ema_decay: float = 0.998
     """Memory of the averaged weights, which are the ones exported: 0.998 is some 500 steps."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    """How images vary."""
+    """How observations vary."""
     held_out: tuple[int, ...] = ()
     """Episodes not to train on, counted from 0 among those that are present."""
     split: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from demoloop.policies.augment import AugmentConfig, augment
+from demoloop.policies.augment import AugmentConfig, augment, augment_proprioception
 
 PIXELS = torch.rand(6, 3, 12, 20, generator=torch.Generator().manual_seed(0)) - 0.5
 
@@ -65,3 +65,12 @@ def test_shift_moves_the_whole_batch_alike_within_its_reach() -> None:
         moves.add(found[0])
     assert {down for down, _ in moves} == set(range(-reach, reach + 1))
     assert {right for _, right in moves} == set(range(-reach, reach + 1))
+
+
+def test_noise_on_proprioception_has_the_size_asked_for_and_zero_changes_nothing() -> None:
+    normal = torch.zeros(4000, 3)
+    torch.manual_seed(0)
+    noise = augment_proprioception(normal, AugmentConfig(proprioception=0.5))
+    torch.testing.assert_close(noise.std(0), torch.full((3,), 0.5), atol=0.03, rtol=0)
+    torch.testing.assert_close(noise.mean(0), torch.zeros(3), atol=0.03, rtol=0)
+    assert augment_proprioception(normal, AugmentConfig()) is normal

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from demoloop.datasets import Batch
 from demoloop.policies import (
@@ -19,6 +20,7 @@ from demoloop.policies import (
     TrainingRanges,
     make_policy,
 )
+from demoloop.policies.augment import AugmentConfig
 from demoloop.policies.blocks import ResizeImage, SpatialSoftmax
 
 Sizes = dict[str, dict[str, int | float]]
@@ -169,3 +171,36 @@ def test_impossible_policy_is_refused(
 ) -> None:
     with pytest.raises(PolicyError, match=message):
         make_policy(name, shape, sizes)
+
+
+class _Listener(Policy):
+    """Keeps what it was told and what was asked of it."""
+
+    def infer(
+        self, pixels: dict[str, Tensor], proprioception: Tensor, goal: Tensor | None = None
+    ) -> Tensor:
+        raise NotImplementedError
+
+    def loss(
+        self,
+        pixels: dict[str, Tensor],
+        proprioception: Tensor,
+        chunk: Tensor,
+        is_pad: Tensor,
+        goal: Tensor | None = None,
+    ) -> Tensor:
+        self.told, self.asked = proprioception, chunk
+        return chunk.sum()
+
+
+def test_noise_changes_the_joints_a_network_is_told_and_never_the_answer_asked_of_it(
+    shape: PolicyShape, ranges: TrainingRanges, make_batch: Callable[..., Batch]
+) -> None:
+    policy, batch = _Listener(shape), make_batch()
+    policy.set_ranges(ranges)
+    numbers = (batch.proprioception, batch.actions, batch.is_pad)
+    policy({}, *numbers, None, AugmentConfig())
+    told, asked = policy.told, policy.asked
+    policy({}, *numbers, None, AugmentConfig(proprioception=0.3))
+    assert not torch.equal(policy.told, told)
+    assert torch.equal(policy.asked, asked)
