@@ -26,6 +26,9 @@ export const COMMANDS = [
   { name: "finish", key: "KeyX", button: 15, icon: "finished", phases: ["ready", "review", "fault"] },
 ];
 
+// What a run elsewhere can be told: nobody teaches there.
+const RUN = ["start", "stop", "finish"];
+
 export class Commands {
   constructor(link, state) {
     this.link = link;
@@ -91,8 +94,9 @@ export class Commands {
   }
 
   isOffered({ name, phases, shown = phases }) {
-    const { phase, engaged, who, hasPolicy } = this.state;
+    const { phase, engaged, who, hasPolicy, isRun } = this.state;
     if (!shown.includes(phase)) return false;
+    if (isRun && !RUN.includes(name)) return false;
     if (name === "engage" || name === "release") return !hasPolicy && engaged === (name === "release");
     if (name === "take" || name === "give_back") return hasPolicy && (who === "policy") === (name === "take");
     return true;

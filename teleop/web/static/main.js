@@ -18,7 +18,7 @@ import { Webcam } from "./webcam.js";
 import { firstLanguage, other, speak, t, WORDS } from "./words.js";
 
 // What is known now; the parts read it, only this file writes it.
-const state = { phase: "connecting", isDriving: false, engaged: false, who: "person", hasPolicy: false, agent: "" };
+const state = { phase: "connecting", isDriving: false, engaged: false, who: "person", hasPolicy: false, isRun: false, agent: "" };
 const FOLLOWING = ["ready", "recording"]; // phases in which the arm may follow the device
 
 let hello = null;
@@ -71,6 +71,7 @@ function onHello(message) {
   hello = message;
   state.isDriving = inputs.isDriving = hello.role === "driver";
   state.hasPolicy = ["run", "takeover"].includes(hello.verb);
+  state.isRun = hello.verb === "run";
   inputs.begin();
   refusal = "";
   showHello();
@@ -78,6 +79,7 @@ function onHello(message) {
 
 function showHello() {
   document.body.dataset.role = hello.role;
+  document.body.dataset.verb = hello.verb;
   say($("#about"), `${hello.verb} · ${hello.robot}`);
   document.title = `${hello.robot} · demoloop`;
   cameras.set(hello.cameras);

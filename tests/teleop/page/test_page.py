@@ -222,6 +222,16 @@ def test_pointing_marks_the_object_and_then_the_place(
     assert not any(m["keyboard"]["held"] for m in scene.heard[since:] if m["type"] == "input")
 
 
+def test_a_run_is_offered_only_what_it_can_be_told(page: Any, scene: Any) -> None:
+    scene.greet(verb="run", agents=["policy"], agent="policy", joints=[])
+    page.wait("document.body.dataset.verb === 'run'")
+    for phase, offered in (("ready", {"start", "finish"}), ("recording", {"stop"})):
+        scene.phase(phase)
+        page.wait(f"document.body.dataset.phase === '{phase}'")
+        assert set(page.js(OFFERED)) == offered
+    assert not page.js("document.querySelector('#words').checkVisibility()")
+
+
 def test_notes_are_written_while_there_is_an_episode(page: Any, scene: Any) -> None:
     assert page.js("document.querySelector('#note').disabled")
     scene.phase("review")
