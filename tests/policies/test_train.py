@@ -68,6 +68,17 @@ def test_training_makes_the_loss_smaller(config: TrainConfig) -> None:
     assert losses[1] < 0.9 * losses[0]
 
 
+def test_training_tells_the_network_joints_with_the_noise_it_was_asked_for(
+    config: TrainConfig,
+) -> None:
+    losses = []
+    for noise in (0.0, 0.0, 3.0):
+        augment = AugmentConfig(colour=0.0, point=0.0, proprioception=noise)
+        trainer = trainer_of(replace(config, augment=augment))
+        losses.append(trainer.step(trainer.policy, trainer.sampler.batch(0), 0.0))
+    assert losses[0] == losses[1] != losses[2]
+
+
 def test_learning_rate_warms_up_then_falls_to_zero(config: TrainConfig) -> None:
     config = replace(config, learning_rate=1e-3, warmup_steps=10, steps=100)
     rates = [learning_rate(config, step, step / 100) for step in range(101)]
