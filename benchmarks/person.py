@@ -8,6 +8,7 @@ real devices (teleop/): this module moves no joint. `by_hand.py` counts how ofte
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -83,9 +84,23 @@ class Fingers(Protocol):
 class Person:
     """Decides as the experts do (sim/grasp.py), from what was to be seen a reaction ago."""
 
-    def __init__(self, robot: SimRobot, fingers: Fingers, seed: int = 0) -> None:
-        """Stores; the seed chooses the person, the robot's seed the day."""
+    def __init__(
+        self,
+        robot: SimRobot,
+        fingers: Fingers,
+        seed: int = 0,
+        looks: Callable[[], Sight] | None = None,
+    ) -> None:
+        """Stores; the seed chooses the person, the robot's seed the day.
+
+        Args:
+            robot: The world.
+            fingers: On a device.
+            seed: Of habits and slips.
+            looks: Sees otherwise than by knowing the world: through a page.
+        """
         self._robot, self._fingers, self._seed = robot, fingers, seed
+        self._looks = looks or (lambda: look(robot))
 
     def reset(self) -> None:
         """Draws this episode's habits and slips."""
@@ -104,7 +119,7 @@ class Person:
 
     def state(self) -> object:
         """Looks, and returns what the device reports now."""
-        sight = look(self._robot)
+        sight = self._looks()
         self._seen.append(sight)
         while len(self._seen) > 1 and self._seen[1].time <= sight.time - self._delay:
             self._seen.popleft()
