@@ -4,6 +4,8 @@ BIN := .venv/bin
 # The lock was made with 3.11, so it is asked first. Extra arguments of pip go into PIP_ARGS.
 PYTHONS := python3.11 python3.12 python3.13 python3
 PIP_ARGS ?=
+# How many processes share the tests that need not come in time; much of a test is waiting.
+WORKERS ?= 3
 
 # MuJoCo's own default on Linux wants a window; EGL renders without one.
 ifeq ($(shell uname -s),Linux)
@@ -17,10 +19,12 @@ demo: .venv/installed
 
 # The hand tracker is no package that pip may install beside the others; it is fetched once.
 # The doctor goes first, so that a missing system part is named before a test trips over it.
+# A test of an arm that must get its bytes in time has the machine for itself, after the others.
 test: .venv/installed
 	@$(BIN)/demoloop hand || echo "make test: without the hand tracker some tests are left out"
 	@$(BIN)/demoloop doctor || echo "make test: the rows above say what is missing; some tests will fail"
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not realtime'
+	$(BIN)/python -m pytest -m realtime
 
 lint: .venv/installed
 	$(BIN)/ruff check

@@ -12,6 +12,10 @@ import pytest
 if sys.platform == "linux":
     os.environ.setdefault("MUJOCO_GL", "egl")
 
+# Workers of one machine share its cores already; read when torch and numpy are imported.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # A shell that starts the tests in the background lets them ignore Ctrl-C, as nohup does a closed
 # terminal, and the processes they start inherit that; a handler is not inherited, so those that are
 # to be stopped can be.

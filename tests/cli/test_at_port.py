@@ -18,6 +18,8 @@ from demoloop.robot.arms import ARMS
 from demoloop.robot.calibration import save_calibration
 from demoloop.robot.emulator.emulator import Emulator, emulated_arm
 
+pytestmark = pytest.mark.realtime
+
 AT_PORT = [sys.executable, str(Path(__file__).with_name("at_port.py"))]
 _ATTEMPTS = 4
 FOLLOWER, LEADER = ARMS["so101"], ARMS["so101_leader"]

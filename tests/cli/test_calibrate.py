@@ -20,6 +20,8 @@ from demoloop.robot.calibration.store import load_progress
 from demoloop.robot.emulator.config import LineConfig, ServoConfig
 from demoloop.robot.emulator.emulator import Emulator, emulated_arm
 
+pytestmark = pytest.mark.realtime
+
 SO101 = ARMS["so101"]
 # A hand presses with 6 N m against a servo's own friction: what it holds is off by a degree or two.
 HAND = 0.05  # rad

@@ -25,7 +25,10 @@ import pytest
 
 from demoloop.deploy.keys import KeyFolder
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sockets and /proc of Linux")
+pytestmark = [
+    pytest.mark.realtime,
+    pytest.mark.skipif(sys.platform != "linux", reason="sockets and /proc of Linux"),
+]
 
 DEMOLOOP = [sys.executable, "-m", "demoloop"]
 FREE_PORTS = ["--control", "tcp://127.0.0.1:*", "--telemetry", "tcp://127.0.0.1:*"]

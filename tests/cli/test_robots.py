@@ -37,6 +37,8 @@ from demoloop.robot.cameras.fake import FakeUVC
 from demoloop.robot.emulator.emulator import Emulator, emulated_arm
 from demoloop.robot.safety.watchdog import SILENCE_S
 
+pytestmark = pytest.mark.realtime
+
 CAMERAS = "front=emulated:front,wrist=emulated:wrist"
 
 

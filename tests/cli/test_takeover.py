@@ -12,6 +12,8 @@ from tests.teleop.web.wire import Wire
 
 from demoloop.datasets import open_dataset
 
+pytestmark = pytest.mark.realtime
+
 
 @pytest.mark.parametrize("robot", ["sim", "so101:emulated"])
 def test_a_page_hands_the_arm_over_and_each_step_says_who_decided(

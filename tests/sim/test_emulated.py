@@ -20,6 +20,8 @@ from demoloop.sim.randomize import Disturbance
 from demoloop.sim.robot import SimRobot
 from demoloop.sim.world import is_at_rest
 
+pytestmark = pytest.mark.realtime
+
 SEED = 10_000
 
 

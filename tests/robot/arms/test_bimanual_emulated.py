@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from demoloop.robot import Action, Observation, WallClock, run_episode
 from demoloop.robot.arms.bimanual import Bimanual
@@ -14,6 +15,8 @@ from demoloop.robot.emulator.emulator import Emulator, emulated_arm
 from demoloop.robot.emulator.faults import Dead
 from demoloop.robot.safety import Limits, SafetyError, Supervised
 from demoloop.robot.servo_arm import ServoArm
+
+pytestmark = pytest.mark.realtime
 
 SPEC = replace(ARM.spec, cameras=())
 PATIENT = Limits(arm_s=0.2, relax_s=0.2, silent_s=0.3, heartbeat_s=1.0)

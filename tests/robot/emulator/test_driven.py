@@ -16,6 +16,8 @@ from demoloop.robot.emulator.emulator import Emulator, emulated_arm
 from demoloop.robot.emulator.faults import Overload
 from demoloop.robot.servo_arm import ServoArm
 
+pytestmark = pytest.mark.realtime
+
 ARMS = {"so101": so101.ARM, "so100": so100.ARM, "koch": koch.ARM, "viperx_300s": viperx_300s.ARM}
 PATIENCE_S = 20.0  # until something that must come has come, on a busy machine
 

@@ -24,6 +24,8 @@ from demoloop.robot.emulator.emulator import Emulator, emulated_arm
 from demoloop.robot.emulator.faults import Dead, Drop, OverTemperature
 from demoloop.robot.emulator.feetech import frame
 
+pytestmark = pytest.mark.realtime
+
 PING, WRITE = 1, 3
 PATIENCE_S = 10.0  # until something that must come has come, on a busy machine
 

@@ -22,6 +22,8 @@ from demoloop.robot.safety import Body, Limits, SafetyError, Supervised
 from demoloop.robot.safety.let_go import watchdog_of
 from demoloop.robot.servo_arm import ServoArm
 
+pytestmark = pytest.mark.realtime
+
 DRIVER = Path(__file__).with_name("driver_of_emulated.py")
 PATIENCE_S = 30.0  # until something that must come has come, on a busy machine
 

@@ -11,6 +11,8 @@ from demoloop.robot.arms.so101 import ARM
 from demoloop.robot.emulator.emulator import Emulator, emulated_arm
 from demoloop.robot.safety import Limits
 
+pytestmark = pytest.mark.realtime
+
 # Of a busy machine, on which this loop and the servos' process wait for their turn.
 PATIENT = Limits(arm_s=0.1, relax_s=0.1, silent_s=0.3, heartbeat_s=1.0)
 

@@ -22,6 +22,8 @@ from demoloop.robot import RobotError
 from demoloop.robot.safety import SafetyError, Watchdog
 from demoloop.robot.safety import watchdog as watchdog_module
 
+pytestmark = pytest.mark.realtime
+
 OWNER = Path(__file__).with_name("owner_of_arm.py")
 PATIENCE_S = 20.0  # of a test, on a machine that does other things
 
