@@ -12,7 +12,7 @@ ifeq ($(shell uname -s),Linux)
 export MUJOCO_GL ?= egl
 endif
 
-.PHONY: demo test lint
+.PHONY: demo test lint ruff mypy pyright
 
 demo: .venv/installed
 	$(BIN)/demoloop demo
@@ -26,10 +26,17 @@ test: .venv/installed
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not realtime'
 	$(BIN)/python -m pytest -m realtime
 
-lint: .venv/installed
+# make -j2 -O lint looks at types with both at once.
+lint: ruff mypy pyright
+
+ruff: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+mypy: .venv/installed
 	$(BIN)/mypy
+
+pyright: .venv/installed
 	$(BIN)/pyright
 
 # A stamp, newer than what it was installed from. A version manager's python may exist and still

@@ -21,7 +21,6 @@ from demoloop.robot.emulator.emulator import Emulator, emulated_arm
 pytestmark = pytest.mark.realtime
 
 AT_PORT = [sys.executable, str(Path(__file__).with_name("at_port.py"))]
-_ATTEMPTS = 4
 FOLLOWER, LEADER = ARMS["so101"], ARMS["so101_leader"]
 
 
@@ -48,22 +47,11 @@ class Desk:
         return link
 
     def run(self, *words: object) -> str:
-        """Runs a verb to its end, with nobody at the keyboard; returns what it printed.
-
-        An arm that stopped, or was not found, is tried again: on a busy machine it must now and
-        then, and says so with exit code 2.
-        """
-        command = [*AT_PORT, *map(str, words)]
-
-        def once() -> subprocess.CompletedProcess[str]:
-            return subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
-                check=False,
-            )  # fmt: skip
-
-        done, attempts = once(), 1
-        while done.returncode == 2 and attempts < _ATTEMPTS:
-            done, attempts = once(), attempts + 1
+        """Runs a verb to its end, with nobody at the keyboard; returns what it printed."""
+        done = subprocess.run(
+            [*AT_PORT, *map(str, words)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=120, check=False,
+        )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         assert not any(servo.has_torque for servo in self.follower.control.state().lines["arm"])
         return done.stdout
@@ -75,11 +63,8 @@ class Desk:
             assert process.stdout is not None
             try:
                 with Wire(process.stdout.readline().split()[1]) as page:
-                    while "pending" not in str(page.state.get("session")):
-                        page.until(lambda it: it.phase in ("ready", "review", "fault"), "a phase")
-                        # An arm that stopped, as a busy machine makes it, is gone on with.
-                        page.command("reset" if page.phase == "fault" else "start")
-                        page.hear(0.1)
+                    page.until_phase("ready")
+                    page.command("start")
                     page.until_phase("review")
                     page.command("keep")
                     page.until_phase("finished")
