@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTHONS := python3.11 python3.12 python3.13 python3
 PIP_ARGS ?=
 # How many processes share the tests that need not come in time; much of a test is waiting.
-WORKERS ?= 3
+WORKERS ?= 2
 
 # MuJoCo's own default on Linux wants a window; EGL renders without one.
 ifeq ($(shell uname -s),Linux)

@@ -21,6 +21,8 @@ from demoloop.deploy.run import run_remote
 from demoloop.deploy.server import PolicyServer
 from demoloop.robot import Action, Observation, RobotSpec
 
+pytestmark = pytest.mark.realtime
+
 Serving = Callable[..., AbstractContextManager[PolicyServer]]
 
 
