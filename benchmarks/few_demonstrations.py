@@ -31,8 +31,9 @@ from demoloop.policies.train_config import TrainConfig
 from demoloop.sim.evaluate import evaluate
 
 BAR = {"keyboard": 70}  # of 100
-FEW = AugmentConfig(shift_px=4, proprioception=0.2)
-"""Chosen on seeds 5000 to 5199."""
+FEW = AugmentConfig(shift_px=4, proprioception=0.5)
+"""Better than 1.0 on seeds 5000 to 5199: 123 of 200 against 83. Without noise it was 66 to 71 of
+200, on other demonstrations of the same person."""
 
 
 @dataclass(frozen=True)
