@@ -18,7 +18,8 @@ import tyro
 os.environ.setdefault("MUJOCO_GL", "egl")
 
 from demoloop.cli.evaluate import PolicyAgent
-from demoloop.sim.evaluate import Evaluation, evaluate, evaluate_emulated
+from demoloop.sim.evaluate import Evaluation, evaluate
+from demoloop.sim.evaluate_live import evaluate_emulated
 
 BAR_POINTS = 5.0
 

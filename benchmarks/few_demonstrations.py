@@ -9,7 +9,6 @@ was stopped goes on. Exit code 1 below the bar.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import dataclass, field
@@ -20,13 +19,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import tyro
 from by_hand import record
+from trained import trained
 
 from demoloop.cli.evaluate import PolicyAgent
 from demoloop.datasets import Dataset, open_dataset
 from demoloop.deploy.chunks import REPLAN_EVERY
 from demoloop.policies.augment import AugmentConfig
-from demoloop.policies.export import export
-from demoloop.policies.train import train
 from demoloop.policies.train_config import TrainConfig
 from demoloop.sim.evaluate import evaluate
 
@@ -70,7 +68,16 @@ def main(options: Options) -> int:
         print()
     print(_described(open_dataset(data), options.demonstrations), flush=True)
     run = options.out / f"{options.device}-{options.demonstrations}-seed-{options.seed}"
-    path = _trained(options, data, run)
+    path = trained(
+        TrainConfig(
+            data=data,
+            out=run,
+            augment=options.augment,
+            steps=options.steps,
+            max_episodes=options.demonstrations,
+            seed=options.seed,
+        )
+    )
     seeds = range(options.first, options.first + options.episodes)
     agent = PolicyAgent(path, options.replan_every)
     judged = evaluate("pick_place", agent, seeds, folder=run / f"judged-{options.first}")
@@ -88,26 +95,6 @@ def _described(dataset: Dataset, count: int) -> str:
     return (
         f"{len(lengths)} demonstrations, {sum(lengths)} frames, {seconds / len(lengths):.1f} s each"
     )
-
-
-def _trained(options: Options, data: Path, run: Path) -> Path:
-    """Returns the exported policy."""
-    path = run / "policy.onnx"
-    if path.exists():
-        return path
-    config = TrainConfig(
-        data=data,
-        out=run,
-        augment=options.augment,
-        steps=options.steps,
-        max_episodes=options.demonstrations,
-        seed=options.seed,
-        resume=(run / "checkpoint.safetensors").exists(),
-    )
-    export(train(config), path)
-    last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
-    print(f"trained {last['step']} steps in {last['seconds'] / 60:.1f} minutes", flush=True)
-    return path
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -78,33 +80,53 @@ def load(path: Path) -> ModuleType:
 
 
 class Recording:
-    """`with Recording() as recording: recording.address`: the verb, in a process of its own."""
+    """`with Recording("--agent", …) as address`: `record` in simulation, as another process."""
 
-    def __enter__(self) -> Recording:
-        self._folder = tempfile.TemporaryDirectory()
-        words = ["record", "--agent", "keyboard", "--robot", "sim", "--countdown-s", "0"]
-        words += ["--out", f"{self._folder.name}/data", "--max-seconds", "3600"]
+    def __init__(self, *words: str, ends_in_s: float = 0.0) -> None:
+        """Stores the options; `ends_in_s`: how long it is waited for before it is told to end."""
+        self._words, self._ends_in_s = words, ends_in_s
+
+    def __enter__(self) -> str:
+        """Returns where its page is."""
+        self._log = tempfile.TemporaryFile("w+")
+        verb = ["record", "--robot", "sim", "--panel.no-browser", *self._words]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "demoloop", *words, "--panel.no-browser"],
+            [sys.executable, "-m", "demoloop", *verb],
             stdout=subprocess.PIPE,
+            stderr=self._log,
             text=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
         assert self._process.stdout is not None
-        self.address = self._process.stdout.readline().split()[1]
-        return self
+        said = self._process.stdout.readline().split()
+        if len(said) < 2:
+            self._log.seek(0)
+            raise RuntimeError(f"the verb ended: {self._log.read()}")
+        return said[1]
 
     def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait(30)
-        self._folder.cleanup()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(self._ends_in_s)
+        if self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait(30)
+        self._log.close()
+
+
+@contextmanager
+def keyboard_recording() -> Iterator[str]:
+    """A long recording by keyboard, into a folder that is thrown away; yields the address."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = ["--agent", "keyboard", "--countdown-s", "0", "--max-seconds", "3600"]
+        with Recording(*words, "--out", f"{folder}/data") as address:
+            yield address
 
 
 def over_the_socket(trials: int, seconds: float) -> tuple[list[float], float]:
     """Returns the latency of each trial [ms], and pictures/s."""
     wire = load(ROOT / "tests/teleop/web/wire.py")
     taken = []
-    with Recording() as recording, wire.Wire(recording.address) as page:
+    with keyboard_recording() as address, wire.Wire(address) as page:
         page.until_phase("ready")
         page.command("start")
         page.until_phase("recording")
@@ -142,9 +164,9 @@ def in_the_page(trials: int, seconds: float) -> tuple[list[float], float] | None
     chromium = load(ROOT / "tests/datasets/viewer/chromium.py")
     if chromium.find_chromium() is None:
         return None
-    with Recording() as recording, chromium.Chromium() as page:
+    with keyboard_recording() as address, chromium.Chromium() as page:
         page.send("Emulation.setFocusEmulationEnabled", enabled=True)
-        page.open(recording.address)
+        page.open(address)
         page.wait("document.body.dataset.agent")
         page.wait("!document.querySelector('#about').textContent.includes('undefined')")
         time.sleep(STILL_S)

@@ -28,6 +28,7 @@ import tyro
 
 from demoloop.deploy.arm_loop import ArmLoop
 from demoloop.deploy.auth import Pin
+from demoloop.deploy.host_line import HostLine
 from demoloop.deploy.keys import KeyFolder
 from demoloop.deploy.remote_robot import RemoteRobot
 from demoloop.deploy.robot_server import RobotServer
@@ -141,7 +142,7 @@ def measure(options: Options, size: tuple[int, int], keys: tuple[Path, Path] | N
     process.start()
     pin = None if keys is None else Pin(KeyFolder(keys[1]))
     times: dict[str, list[float]] = {"look": [], "act": [], "step": [], "look, old pictures": []}
-    with RemoteRobot(here.recv(), pin, who="benchmark") as robot:
+    with RemoteRobot(HostLine(here.recv(), pin, "benchmark")) as robot:
         target = np.zeros(spec.action_dim, np.float32).clip(spec.low, spec.high)
         for seed, look in ((1, "look"), (0, "look, old pictures")):
             robot.reset(seed)

@@ -9,22 +9,21 @@ are there already are used again. Exit code 1 when a bar is missed.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 os.environ.setdefault("MUJOCO_GL", "egl")
+sys.path.insert(0, str(Path(__file__).parent))
 
 import tyro
+from trained import trained
 
 from demoloop.cli.evaluate import ExpertAgent, PolicyAgent
 from demoloop.cli.record import Options as RecordOptions
 from demoloop.cli.record import record_expert
 from demoloop.policies.augment import AugmentConfig
-from demoloop.policies.export import export
-from demoloop.policies.train import train
 from demoloop.policies.train_config import TrainConfig
 from demoloop.sim.evaluate import Evaluation, evaluate
 from demoloop.sim.seeds import EVALUATION_SEEDS
@@ -83,10 +82,8 @@ def main(options: Options) -> int:
 def _trained(options: Options) -> Path:
     """Returns the exported policy; prints how it came to be."""
     data, run = options.out / "dataset", options.out / options.name
-    path = run / "policy.onnx"
-    if path.exists():
-        return path
-    record_expert(RecordOptions(data, task="sort", episodes=options.demonstrations))
+    if not (run / "policy.onnx").exists():
+        record_expert(RecordOptions(data, task="sort", episodes=options.demonstrations))
     config = TrainConfig(
         data=data,
         out=run,
@@ -96,15 +93,8 @@ def _trained(options: Options) -> Path:
         steps=options.steps,
         max_episodes=options.demonstrations,
         seed=options.seed,
-        resume=(run / "checkpoint.safetensors").exists(),
     )
-    report = export(train(config), path)
-    last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
-    print(
-        f"trained     {options.demonstrations} demonstrations, {last['step']} steps in "
-        f"{last['seconds'] / 60:.1f} minutes; {report.megabytes:.1f} MB"
-    )
-    return path
+    return trained(config)
 
 
 def _percent(judged: Evaluation) -> float:

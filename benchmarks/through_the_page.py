@@ -28,7 +28,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 from page_hands import Hands, Keys, Pad, Touch
-from panel import load
+from panel import Recording, load
 from person import FINGERS, Person
 from seen_page import LISTEN, NEWEST, SeenPage
 
@@ -53,40 +53,6 @@ class Told:
     requests: list[str] = field(default_factory=list)  # that left the machine
     load: float = 0.0
     took_s: float = 0.0
-
-
-class Recording:
-    """`with Recording(device, out, count) as at`: the verb in a process; its page is at `at`."""
-
-    def __init__(self, device: str, out: Path, count: int) -> None:
-        """Stores."""
-        self._words = ["record", "--agent", device, "--robot", "sim", "--task", "pick_place"]
-        self._words += ["--out", str(out), "--episodes", str(count), "--countdown-s", "1"]
-
-    def __enter__(self) -> str:
-        self._log = tempfile.TemporaryFile("w+")
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "demoloop", *self._words, "--panel.no-browser"],
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )
-        assert self._process.stdout is not None
-        said = self._process.stdout.readline().split()
-        if len(said) < 2:
-            self._log.seek(0)
-            raise RuntimeError(f"the verb ended: {self._log.read()}")
-        return said[1]
-
-    def __exit__(self, *_: object) -> None:
-        if self._process.poll() is None:
-            try:
-                self._process.wait(10)  # it ends by itself when it has enough
-            except subprocess.TimeoutExpired:
-                self._process.terminate()
-                self._process.wait(30)
-        self._log.close()
 
 
 class Sitting:
@@ -182,7 +148,11 @@ def sit_down(device: str, count: int, out: Path) -> Told:
     """Has a person collect `count` demonstrations by `device` into `out`."""
     chromium = load(ROOT / "tests/datasets/viewer/chromium.py")
     begun = time.monotonic()
-    with Recording(device, out, count) as address, chromium.Chromium() as page:
+    words = ["--agent", device, "--task", "pick_place", "--out", str(out)]
+    words += ["--episodes", str(count), "--countdown-s", "1"]
+    # It ends by itself when it has enough.
+    recording = Recording(*words, ends_in_s=10.0)
+    with recording as address, chromium.Chromium() as page:
         page.send("Emulation.setFocusEmulationEnabled", enabled=True)
         page.send("Page.addScriptToEvaluateOnNewDocument", source=LISTEN + Pad.SCRIPT)
         page.open(address)

@@ -19,12 +19,10 @@ class Translation:
 
     def __init__(self) -> None:
         self._bounds: deque[float] = deque(maxlen=_LAST)  # s
-        self.num_heard = 0
 
     def heard(self, asked_at: float, came_at: float) -> None:
         """Takes in one question that left at `asked_at` here and came at `came_at` there [s]."""
         self._bounds.append(asked_at - came_at)
-        self.num_heard += 1
 
     def here(self, there: float) -> float:
         """Returns the latest time [s] of this computer that `there` [s] surely was not before."""

@@ -228,10 +228,10 @@ class DriverSeat:
             text = "this computer's key was revoked"
             self._refuse(driver.identity, Message(Bye(), driver.session), "not_trusted", text)
             self._part("its key was revoked")
-        elif self._clock() - driver.heard_at > FORGET_S:
+        elif now - driver.heard_at > FORGET_S:
             self._part(f"silent for {FORGET_S:g} s")
         else:
-            stands_s = 0.0 if self._loop.is_busy else self._clock() - self._loop.turned_at
+            stands_s = 0.0 if self._loop.is_busy else now - self._loop.turned_at
             self._post(driver.identity, Pulse(max(0.0, stands_s * 1e3)), driver.session)
 
     def _refuse(self, identity: bytes, message: Message, code: str, text: str) -> None:

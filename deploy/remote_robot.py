@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from demoloop.deploy.channel import Connection
 from demoloop.deploy.clocks import Translation
 from demoloop.deploy.errors import WireError
-from demoloop.deploy.host_line import HostLine, dial
+from demoloop.deploy.host_line import HostLine
 from demoloop.deploy.robot_wire import Act, Acted, Ask, Done, Look, Order, Verb
 from demoloop.deploy.translate import observation_of
 from demoloop.deploy.wire import Array, Message, ObservationBody, frames_of
 from demoloop.robot import Action, Observation, RobotSpec, check_action
 from demoloop.robot.errors import Disconnected
-
-if TYPE_CHECKING:
-    from demoloop.deploy.auth import Pin
 
 _ORDER_S = 60.0  # an arm walks home slowly
 _PICTURE = "image."
@@ -38,26 +31,12 @@ class RemoteRobot:
     else: an arm that has stopped in the middle of an episode must not go on by itself.
 
     Args:
-        endpoint: Where it is.
-        pin: Which host to obey; needed off loopback.
-        who: A name for whoever is refused because this one drives.
-        timeout_s: How long to wait for the seat.
-        dials: Opens the connection; another than the system's is for a simulated network.
-        clock: Seconds that only ever count up.
+        line: To its host; nobody else may use it.
     """
 
-    def __init__(
-        self,
-        endpoint: str,
-        pin: Pin | None = None,
-        *,
-        who: str = "",
-        timeout_s: float = 5.0,
-        dials: Callable[[str, Pin | None], Connection] = dial,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, line: HostLine) -> None:
         self.fault = ""  # what was latched at the last look; empty: nothing
-        self._line = HostLine(endpoint, pin, who, timeout_s, dials=dials, clock=clock)
+        self._line = line
         self._state = "DISCONNECTED"
         self._success: bool | None = None
         self._clocks = Translation()
@@ -95,8 +74,8 @@ class RemoteRobot:
         """Waits for the seat; after a line that broke, once more.
 
         Raises:
-            DeployError: Nobody answers within `timeout_s`, somebody else drives, keys differ, or
-                another robot is there now.
+            DeployError: Nobody answers in time, somebody else drives, keys differ, or another
+                robot is there now.
         """
         with self._lock:
             self._line.close()

@@ -13,8 +13,7 @@ from statistics import median
 import numpy as np
 from tqdm import tqdm
 
-from demoloop.robot import Agent, OnStep, WallClock, run_episode
-from demoloop.robot.safety import SafetyError
+from demoloop.robot import Agent, OnStep, run_episode
 from demoloop.sim.emulated import EmulatedRobot
 from demoloop.sim.errors import DEAD_WORKER, SimError
 from demoloop.sim.film import STEPS_PER_FRAME, Film
@@ -183,40 +182,6 @@ def evaluate(
     return evaluation
 
 
-def evaluate_emulated(
-    task: str,
-    make_agent: MakeAgent,
-    seeds: Sequence[int],
-    *,
-    folder: Path | None = None,
-    misleads: bool = False,
-    progress: bool = True,
-) -> Evaluation:
-    """Runs one episode per seed on the emulated arm, one after the other and in real time.
-
-    An episode in which the supervisor stops the arm has failed. Arguments as for `evaluate`; no
-    video.
-
-    Raises:
-        SimError: There is no such task or no seed, or a seed belongs to training.
-        RobotError: The emulator did not start.
-    """
-    check_evaluation_seeds(seeds)
-    results: list[EpisodeResult] = []
-    bar = tqdm(seeds, desc=f"evaluate {task}, emulated", unit="episode", disable=not progress)
-    check_misleads(task, misleads)
-    with EmulatedRobot(find_task(task), seeds, misleads=misleads) as robot:
-        agent = make_agent(robot)
-        for seed in bar:
-            results.append(_run_emulated(robot, agent, seed, bar.write))
-            bar.set_postfix_str(f"{sum(r.success for r in results)} succeeded")
-    evaluation = Evaluation(task, tuple(results), misleads=misleads)
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        evaluation.save(folder / "evaluation.json")
-    return evaluation
-
-
 def check_misleads(task: str, misleads: bool) -> None:
     """Raises SimError for misleading marks where there are none."""
     if find_task(task).pointing is None and misleads:
@@ -225,24 +190,6 @@ def check_misleads(task: str, misleads: bool) -> None:
             f"nobody points at anything in {task}, so nobody can mislead; the tasks with marks "
             f"are {', '.join(telling)}"
         )
-
-
-def _run_emulated(
-    robot: EmulatedRobot, agent: Agent, seed: int, say: Callable[[str], object]
-) -> EpisodeResult:
-    num_steps = 0
-
-    def count(*_: object) -> None:
-        nonlocal num_steps
-        num_steps += 1
-
-    try:
-        is_over, clock = robot.is_over, WallClock()
-        run_episode(robot, agent, robot.max_steps, count, is_over=is_over, clock=clock)
-    except SafetyError as error:
-        say(f"seed {seed}: {error}")
-        return EpisodeResult(seed, False, num_steps, robot.seconds, None)
-    return EpisodeResult(seed, robot.succeeded(), num_steps, robot.seconds, None)
 
 
 def _run_share(

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +27,7 @@ FOREIGN = RobotSpec(
     (CameraSpec("head", 32, 32),),
     30.0,
 )
+Start = Callable[..., "subprocess.Popen[str]"]
 TINY = ["--steps", "3", "--batch-size", "4", "--horizon", "4", "--image-size", "16", "16"]
 TINY += ["--sizes", "width", "4", "hidden_dim", "16"]
 
@@ -106,6 +112,33 @@ def foreign_policy(foreign_data: Path, tmp_path_factory: pytest.TempPathFactory)
     trained(foreign_data, folder / "run")
     assert main(["export", str(folder / "run"), str(folder / "g2.onnx")]) == 0
     return folder / "g2.onnx"
+
+
+@pytest.fixture
+def popen() -> Iterator[Start]:
+    """Starts processes, which end at the latest with the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def popen(*words: object, **more: Any) -> subprocess.Popen[str]:
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            [str(word) for word in words],
+            **{"stdout": pipe, "stderr": pipe, "text": True, "env": environment, **more},
+        )
+        started.append(process)
+        return process
+
+    yield popen
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def start(popen: Start) -> Start:
+    """Starts verbs as processes, likewise."""
+    return partial(popen, sys.executable, "-m", "demoloop")
 
 
 @pytest.fixture

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +17,19 @@ from tests.teleop.web.wire import Wire
 
 from demoloop.datasets import open_dataset
 from demoloop.deploy import DeployError
+from demoloop.deploy.host_line import HostLine
 from demoloop.deploy.remote_robot import RemoteRobot
 from demoloop.robot.arms.so101 import SO101
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 
-DEMOLOOP = [sys.executable, "-m", "demoloop"]
 DRIVER = """
 import sys, time
 import numpy as np
+from demoloop.deploy.host_line import HostLine
 from demoloop.deploy.remote_robot import RemoteRobot
 
-with RemoteRobot(sys.argv[1], who="driver") as robot:
+with RemoteRobot(HostLine(sys.argv[1], who="driver")) as robot:
     robot.reset()
     start = robot.observe().proprioception[:6].clip(robot.spec.low, robot.spec.high)
     for step in range(10_000):
@@ -43,27 +43,6 @@ with RemoteRobot(sys.argv[1], who="driver") as robot:
 """
 
 Start = Callable[..., "subprocess.Popen[str]"]
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Starts processes, which end at the latest with the test."""
-    started: list[subprocess.Popen[str]] = []
-
-    def popen(*words: object) -> subprocess.Popen[str]:
-        pipe = subprocess.PIPE
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        started.append(
-            subprocess.Popen(
-                list(map(str, words)), stdout=pipe, stderr=pipe, text=True, env=environment
-            )
-        )  # fmt: skip
-        return started[-1]
-
-    yield popen
-    for process in started:
-        process.kill()
-        process.communicate()
 
 
 def endpoint_of(host: subprocess.Popen[str]) -> str:
@@ -86,17 +65,18 @@ def until(process: subprocess.Popen[str], text: str) -> str:
 
 def test_an_arm_holds_when_whoever_drives_it_is_stopped_and_the_seat_is_free_when_he_is_killed(
     start: Start,
+    popen: Start,
 ) -> None:
-    host = start(*DEMOLOOP, "host", "so101:emulated", "--bind", "tcp://127.0.0.1:*")
+    host = start("host", "so101:emulated", "--bind", "tcp://127.0.0.1:*")
     endpoint = endpoint_of(host)
-    driver = start(sys.executable, "-c", DRIVER, endpoint)
+    driver = popen(sys.executable, "-c", DRIVER, endpoint)
     assert until(driver, "RUNNING")
     driver.send_signal(signal.SIGSTOP)
     with pytest.raises(DeployError, match="driver drives so101, one at a time"):
-        RemoteRobot(endpoint).connect()  # it is there, and says nothing
+        RemoteRobot(HostLine(endpoint)).connect()  # it is there, and says nothing
     driver.send_signal(signal.SIGKILL)
     assert "holds" in until(host, "nobody drives")
-    with RemoteRobot(endpoint, timeout_s=20.0) as robot:
+    with RemoteRobot(HostLine(endpoint, timeout_s=20.0)) as robot:
         for _ in range(200):  # it slows down first
             robot.observe()
             if robot.state != "RUNNING":
@@ -114,16 +94,16 @@ def test_a_host_that_is_killed_is_a_sentence_and_the_page_goes_on_with_the_next_
     start: Start, tmp_path: Path
 ) -> None:
     out = tmp_path / "data"
-    host = start(*DEMOLOOP, "host", "sim", "--bind", "tcp://127.0.0.1:*")
+    host = start("host", "sim", "--bind", "tcp://127.0.0.1:*")
     endpoint = endpoint_of(host)
     words = ["--agent", "keyboard", "--countdown-s", "0", "--panel.no-browser"]
-    record = start(*DEMOLOOP, "record", "--out", out, "--robot", endpoint, *words)
+    record = start("record", "--out", out, "--robot", endpoint, *words)
     with Wire(until(record, "ready ").split()[1]) as page:
         show_something(page, 40)
         host.kill()
         problem = page.until_phase("fault")["problem"]
         assert "shows no sign of life; it holds by itself" in problem
-        host = start(*DEMOLOOP, "host", "sim", "--bind", endpoint)
+        host = start("host", "sim", "--bind", endpoint)
         endpoint_of(host)
         page.command("reset")
         page.until_phase("review")  # what was shown until then is here to be judged

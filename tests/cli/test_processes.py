@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,27 +33,6 @@ pytestmark = [
 DEMOLOOP = [sys.executable, "-m", "demoloop"]
 FREE_PORTS = ["--control", "tcp://127.0.0.1:*", "--telemetry", "tcp://127.0.0.1:*"]
 Start = Callable[..., "subprocess.Popen[str]"]
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Starts verbs as processes, which end at the latest with the test."""
-    started: list[subprocess.Popen[str]] = []
-
-    def popen(*words: object, **more: Any) -> subprocess.Popen[str]:
-        command = [*DEMOLOOP, *map(str, words)]
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        pipe = subprocess.PIPE
-        process = subprocess.Popen(
-            command, **{"stdout": pipe, "stderr": pipe, "text": True, "env": environment, **more}
-        )
-        started.append(process)
-        return process
-
-    yield popen
-    for process in started:
-        process.kill()
-        process.wait()
 
 
 class Run:

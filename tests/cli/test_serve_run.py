@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -49,25 +49,6 @@ def policy(tmp_path: Path, policies: ModuleType) -> Path:
 
 
 Start = Callable[..., "subprocess.Popen[str]"]
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Starts verbs as processes, which end at the latest with the test."""
-    started: list[subprocess.Popen[str]] = []
-
-    def popen(*words: object) -> subprocess.Popen[str]:
-        command = [*DEMOLOOP, *map(str, words)]
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        pipe = subprocess.PIPE
-        process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment)
-        started.append(process)
-        return process
-
-    yield popen
-    for process in started:
-        process.kill()
-        process.communicate()
 
 
 def endpoint_of(server: subprocess.Popen[str]) -> str:

@@ -19,6 +19,7 @@ from demoloop.deploy.arm_loop import ArmLoop
 from demoloop.deploy.channel import Letter
 from demoloop.deploy.driver_seat import DriverSeat
 from demoloop.deploy.events import ignore
+from demoloop.deploy.host_line import HostLine
 from demoloop.deploy.remote_robot import RemoteRobot
 from demoloop.deploy.robot_wire import (
     ROBOT_LINE,
@@ -167,7 +168,7 @@ def test_spoilt_answers_crash_no_driver_and_are_not_taken_for_others(spec: Robot
         now += 0.02
         return now
 
-    with RemoteRobot(channel.endpoint, dials=lambda *_: channel, clock=clock) as robot:
+    with RemoteRobot(HostLine(channel.endpoint, dials=lambda *_: channel, clock=clock)) as robot:
         channel.is_sound = False
         for _ in range(600):
             try:
@@ -232,7 +233,7 @@ def test_what_is_sound_but_of_another_session_changes_nothing(
     spec: RobotSpec, body: msgspec.Struct | None
 ) -> None:
     channel = SpoilingHost(spec, random.Random(3), lambda: 1.0)
-    with RemoteRobot(channel.endpoint, dials=lambda *_: channel) as robot:
+    with RemoteRobot(HostLine(channel.endpoint, dials=lambda *_: channel)) as robot:
         channel.arrived.append(sound(body or Seat(spec), 12, time_ns=5))  # a late seat
         robot.observe()
         robot.act(TARGET)

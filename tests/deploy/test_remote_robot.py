@@ -15,6 +15,7 @@ from tests.deploy.hosted import PICTURE_AGE_S, Diarist, hosting
 from demoloop.deploy import DeployError
 from demoloop.deploy.arm_loop import SILENCE_S
 from demoloop.deploy.auth import Pin
+from demoloop.deploy.host_line import HostLine
 from demoloop.deploy.keys import KeyFolder
 from demoloop.deploy.remote_robot import RemoteRobot
 from demoloop.deploy.robot_server import RobotServer
@@ -39,7 +40,7 @@ def server(robot: Diarist) -> Iterator[RobotServer]:
 
 @pytest.fixture
 def remote(server: RobotServer) -> Iterator[RemoteRobot]:
-    with RemoteRobot(server.endpoint, who="me") as remote:
+    with RemoteRobot(HostLine(server.endpoint, who="me")) as remote:
         yield remote
 
 
@@ -105,7 +106,7 @@ def test_silence_is_a_hold_and_the_next_action_moves_on(
 def test_leaving_is_a_hold_without_waiting_for_the_silence(
     server: RobotServer, robot: Diarist, eventually: Eventually
 ) -> None:
-    with RemoteRobot(server.endpoint) as remote:
+    with RemoteRobot(HostLine(server.endpoint)) as remote:
         remote.act(TARGET)
     eventually(lambda: robot.diary == ["act", "hold"])
     assert server.driver == ""
@@ -114,13 +115,13 @@ def test_leaving_is_a_hold_without_waiting_for_the_silence(
 def test_one_drives_at_a_time_and_the_seat_is_free_again_afterwards(
     server: RobotServer, robot: Diarist, eventually: Eventually
 ) -> None:
-    with RemoteRobot(server.endpoint, who="ann@desk") as first:
-        second = RemoteRobot(server.endpoint, who="ben")
+    with RemoteRobot(HostLine(server.endpoint, who="ann@desk")) as first:
+        second = RemoteRobot(HostLine(server.endpoint, who="ben"))
         with pytest.raises(DeployError, match="ann@desk drives tiny, one at a time"), second:
             pass
         first.act(TARGET)  # and is not disturbed
     eventually(lambda: not server.driver)
-    with RemoteRobot(server.endpoint, who="ben") as second:
+    with RemoteRobot(HostLine(server.endpoint, who="ben")) as second:
         second.act(TARGET)
     assert robot.diary.count("act") == 2
 
@@ -202,7 +203,7 @@ def test_a_host_that_ends_is_a_sentence_and_only_connect_finds_the_next_one(
 
     with ExitStack() as entered:
         with hosting(robot) as first:
-            remote = entered.enter_context(RemoteRobot(first.endpoint))
+            remote = entered.enter_context(RemoteRobot(HostLine(first.endpoint)))
             remote.reset(3)
             driving = threading.Thread(target=drive)
             driving.start()
@@ -222,12 +223,12 @@ def test_a_host_that_ends_is_a_sentence_and_only_connect_finds_the_next_one(
 
 def test_nobody_there_is_a_sentence() -> None:
     with pytest.raises(DeployError, match="demoloop host ARM:PORT"):
-        RemoteRobot("tcp://127.0.0.1:1", timeout_s=0.1).connect()
+        RemoteRobot(HostLine("tcp://127.0.0.1:1", timeout_s=0.1)).connect()
 
 
 def test_on_one_computer_it_needs_no_network(robot: Diarist, tmp_path: Path) -> None:
     where = f"unix://{tmp_path}/arm.sock"
-    with hosting(robot, where), RemoteRobot(where) as remote:
+    with hosting(robot, where), RemoteRobot(HostLine(where)) as remote:
         remote.act(TARGET)
         assert set(remote.observe().images) == set(robot.spec.camera_names)
     assert robot.diary == ["act", "hold"]
@@ -235,7 +236,7 @@ def test_on_one_computer_it_needs_no_network(robot: Diarist, tmp_path: Path) -> 
 
 def test_off_loopback_nothing_is_hosted_or_driven_without_keys(spec: RobotSpec) -> None:
     with pytest.raises(DeployError, match="reachable from other computers"):
-        RemoteRobot("tcp://192.168.1.9:5558")
+        RemoteRobot(HostLine("tcp://192.168.1.9:5558"))
     with (
         pytest.raises(DeployError, match="reachable from other computers"),
         hosting(Diarist(spec), "tcp://0.0.0.0:5558"),
@@ -254,7 +255,7 @@ def test_only_a_key_trusted_as_operator_drives(
     if role is not None:
         host.trust(desk.own().public, "desk", role)  # type: ignore[arg-type]
     with hosting(robot, keys=host) as server:
-        remote = RemoteRobot(server.endpoint, Pin(desk), timeout_s=2.0)
+        remote = RemoteRobot(HostLine(server.endpoint, Pin(desk), timeout_s=2.0))
         if role == "operator":
             with remote:
                 remote.act(TARGET)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from demoloop.robot import Action, Observation, WallClock, run_episode
 from demoloop.robot.safety import SafetyError
 from demoloop.sim.emulated import EmulatedRobot
-from demoloop.sim.evaluate import evaluate_emulated
+from demoloop.sim.evaluate_live import evaluate_emulated
 from demoloop.sim.make import find_task, make_robot
 from demoloop.sim.randomize import Disturbance
 from demoloop.sim.robot import SimRobot

@@ -192,8 +192,7 @@ class SupervisedBench(OnTable):
     @property
     def fault(self) -> str:
         """What is latched."""
-        fault = self._opened.supervised.fault
-        return "" if fault is None else fault.sentence
+        return self._opened.fault
 
     @property
     def events(self) -> tuple[str, ...]:

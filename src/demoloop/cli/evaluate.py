@@ -17,7 +17,8 @@ from demoloop.deploy.seen_range import StillOutside, WithinSeenRange
 from demoloop.robot import Agent, Robot, RobotError
 from demoloop.robot.arms.so101 import SO101
 from demoloop.sim.emulated import EmulatedRobot
-from demoloop.sim.evaluate import Evaluation, evaluate, evaluate_emulated
+from demoloop.sim.evaluate import Evaluation, evaluate
+from demoloop.sim.evaluate_live import evaluate_emulated
 from demoloop.sim.make import find_task
 from demoloop.sim.randomize import MODERATE
 from demoloop.sim.robot import SimRobot

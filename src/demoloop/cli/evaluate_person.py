@@ -66,9 +66,7 @@ def evaluate_person(options: Options) -> Evaluation:
 
 def _shown(options: Options, station: Station, seeds: Sequence[int]) -> tuple[Shown, ...]:
     """Holds the session; returns what came of each seed."""
-    task = station.world
-    if task is None:
-        raise RobotError(f"--robot {options.robot}: only a world can judge; take sim")
+    task = station.judge()
     chosen = Chosen(station.arm, options.leader, options.leader_calibration, webcam=options.webcam)
     devices = Devices(chosen)
     plan = Plan(

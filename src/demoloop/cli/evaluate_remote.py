@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from tqdm import tqdm
 
 from demoloop.cli.evaluate import ExpertAgent, Options, PolicyAgent
 from demoloop.cli.station import find_station
-from demoloop.robot import Agent, RobotError, WallClock, run_episode
-from demoloop.robot.safety import SafetyError
+from demoloop.robot import RobotError
 from demoloop.sim.evaluate import EpisodeResult, Evaluation
+from demoloop.sim.evaluate_live import judge_live, run_live
 from demoloop.sim.seeds import check_evaluation_seeds
 from demoloop.teleop.bench import Bench
 from demoloop.teleop.pacing import AsItStands
@@ -40,43 +41,36 @@ def evaluate_remote(
     finding = find_station(
         options.robot, options.task, keys=options.keys, server_key=options.server_key
     )
-    results: list[EpisodeResult] = []
     with finding as station:
-        if station.world is None:
-            raise RobotError(f"--robot {options.robot}: only a world can judge; take sim")
+        world = station.judge()
         with station.open_bench(seeds) as bench:
             agent = make_agent(bench.robot)
+            most = round(world.max_seconds * bench.hz)
             bar = tqdm(seeds, desc=f"evaluate {options.task}, remote", unit="episode")
-            for _ in bar:
-                results.append(_run_one(bench, agent, station.world.max_seconds, bar))
-                bar.set_postfix_str(f"{sum(r.success for r in results)} succeeded")
-    evaluation = Evaluation(options.task, tuple(results))
-    if options.out is not None:
-        options.out.mkdir(parents=True, exist_ok=True)
-        evaluation.save(options.out / "evaluation.json")
-    return evaluation
+
+            def run(seed: int) -> EpisodeResult:
+                bench.prepare(again=False)
+                judge = _Timed(bench, world.max_seconds)
+                return run_live(AsItStands(bench.robot), agent, seed, most, judge, bar.write)
+
+            return judge_live(options.task, run, bar, options.out)
 
 
-def _run_one(bench: Bench, agent: Agent, max_seconds: float, bar: tqdm[int]) -> EpisodeResult:
-    """Judges one episode, in the world of the next seed."""
-    seed = bench.prepare(again=False)
-    assert seed is not None  # a world has one
-    robot, clock, num_steps = AsItStands(bench.robot), WallClock(), 0
-    began_at = clock.now()
+class _Timed:
+    """The world's verdict, and the time since this was made; it is up after `max_seconds`."""
 
-    def count(*_: object) -> None:
-        nonlocal num_steps
-        num_steps += 1
+    def __init__(self, bench: Bench, max_seconds: float) -> None:
+        self._bench, self._max_seconds, self._began_at = bench, max_seconds, time.monotonic()
 
-    def is_over() -> bool:
-        # By time and not by steps: whoever skips some has no longer than others.
-        return bool(bench.succeeded()) or clock.now() - began_at > max_seconds
+    @property
+    def seconds(self) -> float:
+        """Since the episode began."""
+        return time.monotonic() - self._began_at
 
-    most = round(max_seconds * bench.hz)
-    try:
-        run_episode(robot, agent, most, count, is_over=is_over, clock=clock)
-        is_solved = bool(bench.succeeded())
-    except SafetyError as error:
-        bar.write(f"seed {seed}: {error}")
-        is_solved = False
-    return EpisodeResult(seed, is_solved, num_steps, clock.now() - began_at, None)
+    def is_over(self) -> bool:
+        """By time and not by steps: whoever skips some has no longer than others."""
+        return bool(self.succeeded()) or self.seconds > self._max_seconds
+
+    def succeeded(self) -> bool | None:
+        """What physics says there."""
+        return self._bench.succeeded()

@@ -59,8 +59,7 @@ class HostedArm:
     @property
     def fault(self) -> str:
         """What its supervisor has latched."""
-        fault = self._supervised.fault
-        return "" if fault is None else fault.sentence
+        return self._opened.fault
 
     def succeeded(self) -> bool | None:
         """The emulated world tells."""

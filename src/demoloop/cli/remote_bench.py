@@ -10,6 +10,7 @@ from pathlib import Path
 
 from demoloop.cli.benches import OnTable, Seeds
 from demoloop.cli.robots import looked_at
+from demoloop.deploy.host_line import HostLine
 from demoloop.deploy.remote_robot import RemoteRobot
 from demoloop.robot import Marks, RobotError
 
@@ -104,5 +105,5 @@ def open_remote(endpoint: str, keys: Path | None, server_key: str | None) -> Ite
 
         pin = Pin(KeyFolder(keys), server_key)
     who = f"{os.environ.get('USER', 'somebody')}@{socket.gethostname()}"
-    with RemoteRobot(endpoint, pin, who=who) as remote:
+    with RemoteRobot(HostLine(endpoint, pin, who)) as remote:
         yield remote

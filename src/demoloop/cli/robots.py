@@ -55,6 +55,12 @@ class Opened:
             if locked
         )
 
+    @property
+    def fault(self) -> str:
+        """What the supervisor has latched, in a sentence; empty when nothing is."""
+        fault = self.supervised.fault
+        return "" if fault is None else fault.sentence
+
     def succeeded(self) -> bool | None:
         """Whether the task is solved; None where only a person can tell."""
         return None if self.world is None else self.world.succeeded()

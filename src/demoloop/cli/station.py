@@ -28,6 +28,8 @@ OpenBench = Callable[[Iterable[int]], AbstractContextManager[Bench]]
 class Station:
     """A robot that was named, and what is known of it."""
 
+    robot: str
+    """As it was named."""
     arm: ArmModel
     world: Task | None
     """What stands there and judges; None: a desk, where only a person can tell."""
@@ -36,6 +38,12 @@ class Station:
     marks: Marks | None
     """What there is to point at."""
     open_bench: OpenBench
+
+    def judge(self) -> Task:
+        """Returns the world; raises RobotError where there is none."""
+        if self.world is None:
+            raise RobotError(f"--robot {self.robot}: only a world can judge; take sim")
+        return self.world
 
 
 @contextmanager
@@ -81,27 +89,28 @@ def find_station(
                     f"{robot} hosts an {arm.spec.name} with other joints or cameras than this "
                     "demoloop knows; install the same one on both computers"
                 )
-            marks = _marks_at(task)
             yield _station(
-                arm, task, bool(remote.task),
-                lambda seeds: nullcontext(RemoteBench(remote, marks, Seeds(seeds))),
+                robot, arm, task, bool(remote.task),
+                lambda seeds: nullcontext(RemoteBench(remote, _marks_at(task), Seeds(seeds))),
             )  # fmt: skip
     elif robot == SIM:
-        yield _station(ARM, task, True, lambda seeds: SimBench(task, seeds))
+        yield _station(robot, ARM, task, True, lambda seeds: SimBench(task, seeds))
     elif parse_arm(robot)[1] == EMULATED:
         check_emulated(robot)
-        yield _station(ARM, task, True, lambda seeds: _emulated(robot, task, seeds))
+        yield _station(robot, ARM, task, True, lambda seeds: _emulated(robot, task, seeds))
     else:
         yield _station(
-            parse_arm(robot)[0], task, False,
+            robot, parse_arm(robot)[0], task, False,
             lambda _: _real(robot, task, cameras, calibration, opens),
         )  # fmt: skip
 
 
-def _station(arm: ArmModel, task: str, is_world: bool, open_bench: OpenBench) -> Station:
+def _station(
+    robot: str, arm: ArmModel, task: str, is_world: bool, open_bench: OpenBench
+) -> Station:
     world = find_task(task) if is_world else None
     instruction = TASKS[task].instruction if task in TASKS else task
-    return Station(arm, world, instruction, _marks_at(task), open_bench)
+    return Station(robot, arm, world, instruction, _marks_at(task), open_bench)
 
 
 def _marks_at(task: str) -> Marks | None:
