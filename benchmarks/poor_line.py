@@ -51,14 +51,14 @@ def network(delay_s: float, loss: float, seed: int) -> Iterator[tuple[str, str]]
     carrier = threading.Thread(target=_carry, args=(taps, delay_s, loss, seed, stop))
     try:
         for name, address in zip(names, (BOX, ARM), strict=True):
-            _do("ip", "netns", "add", name)
+            do("ip", "netns", "add", name)
             device = f"t{name}"[:15]
-            taps.append(_tap(device))
-            _do("ip", "link", "set", device, "netns", name)
+            taps.append(tap_of(device))
+            do("ip", "link", "set", device, "netns", name)
             inside = ("ip", "netns", "exec", name, "ip")
-            _do(*inside, "address", "add", f"{address}/24", "dev", device)
-            _do(*inside, "link", "set", device, "up")
-            _do(*inside, "link", "set", "lo", "up")
+            do(*inside, "address", "add", f"{address}/24", "dev", device)
+            do(*inside, "link", "set", device, "up")
+            do(*inside, "link", "set", "lo", "up")
         carrier.start()
         yield names
     finally:
@@ -71,11 +71,11 @@ def network(delay_s: float, loss: float, seed: int) -> Iterator[tuple[str, str]]
             subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
 
 
-def _do(*words: str) -> None:
+def do(*words: str) -> None:
     subprocess.run(words, check=True, capture_output=True)
 
 
-def _tap(name: str) -> int:
+def tap_of(name: str) -> int:
     import fcntl  # here, so that what is missing elsewhere is no error of the import
 
     tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -52,6 +52,10 @@ class Gesturing(Protocol):
         """The arm stays."""
         ...
 
+    def points(self) -> list[tuple[float, float]]:
+        """Returns where a finger pointed since last asked: shares of a picture, right and down."""
+        ...
+
     @property
     def is_engaged(self) -> bool:
         """Whether it follows."""
@@ -128,6 +132,10 @@ class Driver:
         if isinstance(self._device, Gesturing):
             return self._device.watch(self._clock.now())
         return []
+
+    def points(self) -> list[tuple[float, float]]:
+        """Returns where a finger pointed since last asked: shares of a picture, right and down."""
+        return self._device.points() if isinstance(self._device, Gesturing) else []
 
     @property
     def seen(self) -> SeenHand | None:

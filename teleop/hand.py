@@ -57,6 +57,7 @@ class HandDevice:
         state: The newest look of the tracker; None while there is none.
         raw: Where the hand is, (3,) [m] in the arm's axes, unfiltered and with all its jumps.
         filtered: What moves the arm: filtered, weighed, without jumps.
+        num_pictures: Looked at so far, and `num_hands`: those of them with a hand.
     """
 
     name = "hand"
@@ -93,6 +94,7 @@ class HandDevice:
         self._depth = OneEuro(1.5, 3.0)  # (1,) m along it
         self._fingers = OneEuro(2.0, 2.0)  # (6,) finger tips, and pinch, in palm lengths
         self._angle = OneEuro(1.0, 2.0)  # (1,) rad
+        self.num_pictures = self.num_hands = 0
         self.reset()
 
     def reset(self) -> None:
@@ -103,13 +105,23 @@ class HandDevice:
         self.filtered: Vector | None = None
         self._is_engaged = False
         self._opening: float | None = None  # as last said
+        self._wanted = 0.0  # by the last look
         self._has_picked_up = True
         self._lose()
+
+    def begin(self, opening: float) -> None:
+        """Takes over a gripper at `opening`, which stays so until the pinch has met it."""
+        self._opening, self._has_picked_up = opening, False
 
     @property
     def is_engaged(self) -> bool:
         """Whether the arm follows."""
         return self._is_engaged
+
+    @property
+    def present(self) -> HandState | None:
+        """The newest look, unless the last hand was seen too long ago to be there still."""
+        return self.state if np.isfinite(self._seen_at) else None
 
     def engage(self) -> None:
         """Lets the arm follow, from the next look on, if there is a hand; any thread."""
@@ -148,11 +160,13 @@ class HandDevice:
         state = self._look()
         if state is not None and (self.state is None or state.number != self.state.number):
             self.state = state
+            self.num_pictures += 1
+            self.num_hands += state.has_hand
             if state.has_hand:
                 self._take_in(state, time)
         if time - self._seen_at > LOST_S:
             self._lose()
-        command = self._gestures.watch(self._present(), time, is_engaged=self._is_engaged)
+        command = self._gestures.watch(self.present, time, is_engaged=self._is_engaged)
         self.gesture = self._gestures.now
         if command is not None:
             with self._lock:
@@ -177,10 +191,6 @@ class HandDevice:
             opening=self._opening,
             status=self.hint,
         )
-
-    def _present(self) -> HandState | None:
-        """The hand, unless the last one seen is too old to be one."""
-        return self.state if np.isfinite(self._seen_at) else None
 
     def _lose(self) -> None:
         """Lets go of a hand that is no longer seen; what comes next counts from itself."""
@@ -255,13 +265,15 @@ class HandDevice:
 
     def _grip(self, pinch: float) -> None:
         """Works the gripper, once the pinch has met it; a fist is no pinch."""
+        before, self._wanted = self._wanted, self.person.opening(pinch)
         if not self._is_engaged or self.gesture.name == "fist":
             return
-        wanted = self.person.opening(pinch)
         if self._opening is not None and not self._has_picked_up:
-            self._has_picked_up = abs(wanted - self._opening) < _PICK_UP
+            # A quick pinch passes it between two pictures.
+            low, high = sorted((before, self._wanted))
+            self._has_picked_up = low - _PICK_UP < self._opening < high + _PICK_UP
         if self._has_picked_up:
-            self._opening = wanted
+            self._opening = self._wanted
 
     def _unwrapped(self, roll: float) -> float:
         """Returns the angle next to the last one, so that a full turn does not end in a leap."""

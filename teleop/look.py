@@ -63,6 +63,7 @@ class Progress:
     armed: str  # state of the supervisor, or empty
     marking: str = ""  # the camera in whose picture one points; empty: nobody points
     pointed: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # see `Bench`
+    aim: str = ""  # the mark that a finger sets next
 
 
 class Listener(Protocol):

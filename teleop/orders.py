@@ -8,10 +8,10 @@ from typing import Literal, get_args
 
 Word = Literal[
     "start", "stop", "keep", "discard", "redo", "success", "failure", "finish", "reset", "home",
-    "engage", "release", "take", "give_back", "left", "task", "note", "agent", "mark",
+    "engage", "release", "take", "give_back", "left", "task", "note", "agent", "mark", "aim",
 ]  # fmt: skip
-"""What can be said. `left`: whoever drove has gone. task, note, agent and mark
-(name, x, y) come with a text."""
+"""What can be said. `left`: whoever drove has gone. task, note, agent, mark
+(name, x, y) and aim (name) come with a text."""
 WORDS: tuple[Word, ...] = get_args(Word)
 _MOST = 64  # that wait for the next step; more is no person
 

@@ -15,6 +15,7 @@ from demoloop.robot import (
     check_action,
 )
 from demoloop.teleop.bench import Bench
+from demoloop.teleop.by_hand import SeenHand
 from demoloop.teleop.commands import meant_by
 from demoloop.teleop.driver import Driver
 from demoloop.teleop.look import Shown, Verdict
@@ -77,6 +78,7 @@ class Stage:
         self.agent = Paced(driver, every, clock)
         self._orders, self._writer, self._clock = orders, writer, clock
         self._seed: int | None = None
+        self._seen: SeenHand | None = None  # when the recording began
         self._next_tick = 0.0  # s
         self.teller.kept = self._num_kept()
 
@@ -95,6 +97,7 @@ class Stage:
             self.teller.problem = str(error)
             return None
         self.take, self.has_moved = take, True
+        self._seen = self.driver.seen
         self.teller.begin(take)
         if self.driver.policy is None:
             self.driver.connect()
@@ -103,6 +106,7 @@ class Stage:
     def end(self) -> None:
         """The recording has ended; what physics says of it is kept, and how it looked."""
         assert self.take is not None
+        self._note_hand(self.take)
         self.driver.release()
         self.take.success = self.bench.succeeded()
         self.teller.end(len(self.results) + 1)
@@ -157,6 +161,9 @@ class Stage:
                     self.bench.estop(f"gesture {gesture}")
                 elif said in WORDS:
                     self._orders.say(said, "", f"gesture {gesture}")
+        for x, y in self.driver.points():  # elsewhere a stretched finger is no wish
+            if self.teller.aim and self.teller.phase == "ready":
+                self._orders.say("mark", f"{self.teller.aim} {x:.4f} {y:.4f}", "gesture pointing")
         for word, text, by in self._orders.heard():
             if self.take is not None and by:
                 self.take.note(f"{by}: {word}{f' {text}' if text else ''}")
@@ -211,6 +218,10 @@ class Stage:
             case "mark":
                 name, x, y = text.split()
                 self._point(name, float(x), float(y))
+            case "aim":
+                marks = self.bench.marks
+                if marks is not None and text in marks.names:
+                    teller.aim = text
             case "left":
                 driver.release()
                 return False  # and it ends what goes on
@@ -225,9 +236,21 @@ class Stage:
             return
         try:
             self.bench.point(name, x, y)
+            marks = self.bench.marks
+            assert marks is not None
+            self.teller.aim = marks.names[(marks.names.index(name) + 1) % len(marks.names)]
             self.teller.problem = ""
         except RobotError as error:
             self.teller.problem = str(error)
+
+    def _note_hand(self, take: Take) -> None:
+        """Notes how well the hand was seen: a demonstration without it is no good one."""
+        seen = self.driver.seen
+        if seen is None:
+            return
+        before = self._seen or SeenHand("none", 0.0, None, 0.0, "")
+        num_pictures = seen.num_pictures - before.num_pictures
+        take.note(f"hand in {seen.num_hands - before.num_hands} of {num_pictures} pictures")
 
     def _choose(self, name: str) -> None:
         """Takes another device, where nothing is under way."""

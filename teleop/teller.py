@@ -20,6 +20,7 @@ class Teller:
         problem: What a person should know, in a sentence; empty while all is well.
         countdown: Seconds left; None when nobody counts.
         kept: Episodes the dataset has.
+        aim: The mark that is set next by who points without naming one.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Teller:
         self.task, self.problem, self.kept = task, "", 0
         self.countdown: float | None = None
         self.notes: tuple[str, ...] = ()
+        self.aim = "" if bench.marks is None else bench.marks.names[0]
         self._bench, self._driver, self._wanted, self._clock = bench, driver, wanted, clock
         self._listeners: list[Listener] = []
         self._take: Take | None = None
@@ -115,6 +117,7 @@ class Teller:
             armed=self._bench.state,
             marking="" if self._bench.marks is None else self._bench.marks.camera,
             pointed=dict(self._bench.pointed),
+            aim=self.aim,
         )
         if progress != self._told:
             self._told = progress

@@ -102,6 +102,8 @@ class Desk:
                 led.order("note", text)
             case m.Mark(name, _, x, y):
                 led.order("mark", f"{name} {x:.4f} {y:.4f}")
+            case m.Aim(name):
+                led.order("aim", name)
             case _:
                 pass
 

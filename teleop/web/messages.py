@@ -1,7 +1,7 @@
 """What page and server say to each other, typed and bounded.
 
 server -> page, text: `Hello`, `State`, `Gesture`, `Refusal`; binary: a `Header` and its JPEGs.
-page -> server, text: `Input`, `Order`, `Agent`, `Task`, `Note`, `Drive`, `Mark`; binary: a
+page -> server, text: `Input`, `Order`, `Agent`, `Task`, `Note`, `Drive`, `Mark`, `Aim`; binary: a
 `PictureHeader` and one JPEG. A binary message is the length of its JSON header (4 bytes, little
 endian), the header, then the JPEGs one after another.
 """
@@ -84,7 +84,13 @@ class Mark(msgspec.Struct, tag_field="type", tag="mark", frozen=True):
     y: Share
 
 
-Said: TypeAlias = Input | Order | Agent | Task | Note | Drive | Mark
+class Aim(msgspec.Struct, tag_field="type", tag="aim", frozen=True):
+    """Which mark is set next by who points with a finger."""
+
+    name: Literal["object", "place"]
+
+
+Said: TypeAlias = Input | Order | Agent | Task | Note | Drive | Mark | Aim
 
 
 class PictureHeader(msgspec.Struct, frozen=True):
@@ -166,12 +172,14 @@ class Gesture(msgspec.Struct, tag_field="type", tag="gesture", frozen=True):
     landmarks: tuple[tuple[float, float], ...] | None  # 21 of 0..1
     score: float
     hint: str  # sentence, or empty
+    at: tuple[float, float] | None  # where a finger points in the picture of the marks
 
 
 class Marks(msgspec.Struct, tag_field="type", tag="marks", frozen=True):
     """What was pointed at: 0..1 to the right and down."""
 
     camera: str
+    aim: str  # the mark that a finger sets next
     object: tuple[float, float] | None = None
     place: tuple[float, float] | None = None
 

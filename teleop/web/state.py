@@ -71,7 +71,7 @@ def state(
 
 def gesture(seen: SeenHand) -> m.Gesture:
     """Returns what is seen of a hand."""
-    return m.Gesture(seen.name, seen.progress, seen.landmarks, seen.score, seen.hint)
+    return m.Gesture(seen.name, seen.progress, seen.landmarks, seen.score, seen.hint, seen.at)
 
 
 def marks(progress: Progress) -> m.Marks | None:
@@ -79,4 +79,6 @@ def marks(progress: Progress) -> m.Marks | None:
     if not progress.marking:
         return None
     pointed = progress.pointed
-    return m.Marks(progress.marking, pointed.get("object"), pointed.get("place"))
+    return m.Marks(
+        progress.marking, progress.aim, pointed.get("object"), pointed.get("place")
+    )

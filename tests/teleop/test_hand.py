@@ -234,3 +234,15 @@ def test_held_gestures_engage_and_are_told_once() -> None:
 def test_an_unknown_view_lists_the_known_ones() -> None:
     with pytest.raises(TeleopError, match="opposite, behind, above"):
         Watched(view="sideways")
+
+
+def test_a_gripper_that_is_taken_over_stays_until_the_pinch_has_met_it() -> None:
+    watched = Watched()
+    watched.device.begin(0.43)
+    watched.device.engage()
+    opened = [watched.show(shaped("open_palm", n)).opening for n in range(20)]
+    assert opened == [0.43] * 20
+    pinched = [watched.show(bent((0.75, 0.2, 0.2, 0.2), 0.4, n)) for n in range(20, 50)]
+    again = watched.show_all(shaped("open_palm", n) for n in range(50, 80))
+    assert pinched[-1].opening is not None and pinched[-1].opening != 0.43
+    assert again.opening is not None and again.opening > 0.9

@@ -53,7 +53,8 @@ function gamepad() {
 }
 
 function gestures() {
-  const rows = [["open_palm", "engage"], ["fist", "release"], ["victory", "record"], ["thumb_up", "keep"], ["thumb_down", "discard"]];
+  const rows = [["open_palm", "engage"], ["fist", "release"], ["victory", "record"], ["thumb_up", "keep"], ["thumb_down", "discard"],
+    ["pointing", "mark"]]; // the last only where there is something to point at
   return [el("ul", { className: "gestures" }, ...rows.map(([name, word]) =>
     el("li", { "data-gesture": name }, hand(name), el("span", { text: t(`gesture.${word}`) })))),
     el("p", { className: "quiet", text: t("help.hand") })];

@@ -23,7 +23,7 @@ const FOLLOWING = ["ready", "recording"]; // phases in which the arm may follow 
 
 let hello = null;
 let session = null;
-let gesture = { name: "none", progress: 0, landmarks: null, hint: "" };
+let gesture = { name: "none", progress: 0, landmarks: null, hint: "", at: null };
 let marks = null;
 let refusal = ""; // why the server hung up
 
@@ -148,9 +148,12 @@ function setPhase(phase) {
 }
 
 function onGesture(message) {
-  gesture = message;
-  webcam.show(message);
-  drawing.light(keyboard.held, gamepad.state, message.name);
+  // A stretched finger means something only where there is something to point at.
+  const isIdle = message.name === "pointing" && !(marks && state.phase === "ready");
+  gesture = isIdle ? { ...message, progress: 0, at: null } : message;
+  webcam.show(gesture);
+  marking.follow(gesture.at, gesture.progress);
+  drawing.light(keyboard.held, gamepad.state, gesture.name);
 }
 
 function onMarks(message) {

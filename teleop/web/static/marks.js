@@ -1,10 +1,12 @@
-// Pointing at an object and at a place in the picture of a camera: by mouse, finger, or the arrow keys.
+// Pointing at an object and at a place in the picture of a camera: by mouse, by the arrow keys, or by a finger
+// before the webcam, which moves a cursor over the picture as in a mirror.
 
-import { $, el, show } from "./dom.js";
+import { $, el, show, svg } from "./dom.js";
 import { t } from "./words.js";
 
 const NAMES = ["object", "place"];
 const STEP = 0.02; // of the picture, an arrow key; a tenth of it with Shift
+const ROUND = 2 * Math.PI * 13; // of the ring about a finger
 
 export class Marks {
   constructor(link, cameras, mayMark) {
@@ -14,9 +16,16 @@ export class Marks {
     this.chosen = "object";
     this.cursor = [0.5, 0.5];
     this.buttons = NAMES.map((name) => el("button", {
-      role: "radio", className: `mark ${name}`, "data-t": `marks.${name}`, on: { click: () => this.choose(name) },
+      role: "radio", className: `mark ${name}`, "data-t": `marks.${name}`, on: { click: () => this.aim(name) },
     }));
-    $("#marking").append(el("span", { className: "quiet", "data-t": "marks.hint" }), ...this.buttons);
+    $("#marking").append(el("span", { className: "quiet mouse", "data-t": "marks.hint" }),
+      el("span", { className: "quiet finger", "data-t": "marks.finger" }), ...this.buttons);
+  }
+
+  // Chosen here, and for the finger, which the server follows.
+  aim(name) {
+    this.choose(name);
+    if (this.mayMark()) this.link.send({ type: "aim", name });
   }
 
   choose(name) {
@@ -30,18 +39,27 @@ export class Marks {
     const view = marks && this.cameras.views.get(marks.camera);
     if (!view) return;
     if (this.figure !== view.figure) this.attach(marks.camera, view);
-    const isNews = (name) => marks[name] && String(marks[name]) !== String(this.marks?.[name]);
-    if (isNews("object")) this.choose("place");
-    else if (isNews("place") || !this.marks) this.choose("object");
-    this.marks = marks;
+    this.choose(marks.aim);
     for (const name of NAMES) this.put(this.points[name], marks[name]);
+  }
+
+  // Where a finger points, null while none does, and how much of its hold is done.
+  follow(at, progress) {
+    if (!this.points) return;
+    this.put(this.points.finger, at);
+    this.arc.setAttribute("stroke-dashoffset", ROUND * (1 - Math.min(progress, 1)));
   }
 
   attach(camera, { figure, canvas }) {
     this.figure = figure;
     this.camera = camera;
     const point = (name) => el("span", { className: `point ${name}`, "data-t": `marks.${name}`, hidden: "" });
-    this.points = { object: point("object"), place: point("place"), cursor: el("span", { className: "point cursor", hidden: "" }) };
+    this.points = {
+      object: point("object"), place: point("place"), cursor: el("span", { className: "point cursor", hidden: "" }),
+      finger: el("span", { className: "finger-cursor", "aria-hidden": "true", hidden: "" }),
+    };
+    this.arc = svg("circle", { className: "arc", cx: 16, cy: 16, r: 13, "stroke-dasharray": ROUND, "stroke-dashoffset": ROUND });
+    this.points.finger.append(svg("svg", { viewBox: "0 0 32 32" }, svg("circle", { cx: 16, cy: 16, r: 13 }), this.arc));
     for (const one of [this.points.object, this.points.place]) one.textContent = t(one.dataset.t);
     const surface = el("div", {
       className: "surface", tabindex: "0", role: "application", "data-keys": "own", "data-t-label": "marks.surface",

@@ -190,9 +190,8 @@ def test_the_camera_is_sent_as_it_sees_and_mirrored_only_for_the_eye(page: Any, 
     assert picture[:, :300].mean() < 30 and picture[:, 340:].mean() > 225
     assert "matrix(-1" in page.js("getComputedStyle(document.querySelector('.flipped')).transform")
     landmarks = [[0.1 + 0.01 * i, 0.2] for i in range(21)]
-    scene.say(
-        type="gesture", name="thumb_up", progress=0.5, landmarks=landmarks, score=0.9, hint="closer"
-    )
+    said = {"name": "thumb_up", "progress": 0.5, "score": 0.9, "hint": "closer", "at": None}
+    scene.say(type="gesture", landmarks=landmarks, **said)
     page.wait("document.querySelectorAll('.landmarks circle').length === 21")
     ring = "document.querySelector('.ring').getAttribute('aria-valuenow')"
     assert page.js(ring) == "50"

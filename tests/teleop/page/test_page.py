@@ -204,13 +204,13 @@ def test_a_picture_that_shows_an_input_tells_how_long_it_took(
 def test_pointing_marks_the_object_and_then_the_place(
     page: Any, scene: Any, strike: Strike
 ) -> None:
-    scene.say(type="marks", camera="front", object=None, place=None)
+    scene.say(type="marks", camera="front", aim="object", object=None, place=None)
     page.wait("document.querySelector('.surface')")
     page.click(".surface")
     said = scene.wait(lambda m: m.get("type") == "mark")
     assert (said["name"], said["camera"]) == ("object", "front")
     assert (said["x"], said["y"]) == pytest.approx((0.5, 0.5), abs=0.01)
-    scene.say(type="marks", camera="front", object=[0.5, 0.5], place=None)
+    scene.say(type="marks", camera="front", aim="place", object=[0.5, 0.5], place=None)
     page.wait("!document.querySelector('.point.object').hidden")
     page.js("document.querySelector('.surface').focus({focusVisible: true})")
     since = len(scene.heard)
@@ -220,6 +220,29 @@ def test_pointing_marks_the_object_and_then_the_place(
     assert said["name"] == "place"
     assert (said["x"], said["y"]) == pytest.approx((0.54, 0.48))
     assert not any(m["keyboard"]["held"] for m in scene.heard[since:] if m["type"] == "input")
+    page.click(".mark.object")
+    assert scene.wait(lambda m: m.get("type") == "aim", since)["name"] == "object"
+
+
+def test_a_finger_is_followed_while_there_is_something_to_point_at(page: Any, scene: Any) -> None:
+    seen = {"type": "gesture", "name": "pointing", "progress": 0.5, "score": 0.9, "hint": ""}
+    pointing = {**seen, "landmarks": [[0.1, 0.2]] * 21, "at": [0.25, 0.75]}
+    finger = "document.querySelector('.finger-cursor')"
+    ring = "document.querySelector('.ring').hidden"
+    scene.greet(agents=["hand", "keyboard"])
+    scene.tell(agent="hand")
+    scene.say(**pointing)
+    scene.say(type="marks", camera="front", aim="place", object=None, place=None)
+    assert page.wait(f"{finger}?.hidden === true") and page.js(ring)
+    assert page.js("document.querySelector('.mark.place').getAttribute('aria-checked')") == "true"
+    scene.say(**pointing)
+    page.wait(f"!{finger}.hidden")
+    assert page.js(f"[{finger}.style.left, {finger}.style.top]") == ["25%", "75%"]
+    assert not page.js(ring)
+    scene.phase("recording")
+    page.wait("document.body.dataset.phase === 'recording'")
+    scene.say(**pointing)
+    page.wait(f"{finger}.hidden")
 
 
 def test_a_run_is_offered_only_what_it_can_be_told(page: Any, scene: Any) -> None:

@@ -58,7 +58,7 @@ def test_no_word_on_the_page_bypasses_the_dictionary(page: Any, scene: Any) -> N
         {"number": n, "seconds": 3.0, "steps": 90, "verdict": verdict, "thumbnail": ""}
         for n, verdict in enumerate(("kept", "success", "failure", "discarded", "pending"), 1)
     ]
-    scene.say(type="marks", camera="front", object=[0.2, 0.2], place=None)
+    scene.say(type="marks", camera="front", aim="place", object=[0.2, 0.2], place=None)
     for phase in ("countdown", "recording", "review", "moving", "fault", "finished", "ready"):
         scene.phase(phase, episodes=episodes)
         page.wait(f"document.body.dataset.phase === '{phase}'")
