@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,11 +28,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-import hand_clutch
-import hand_commands
-import numpy as np
-import shut_in
-from hand_film import (
+import hand_clutch  # noqa: E402
+import hand_commands  # noqa: E402
+import numpy as np  # noqa: E402
+import shut_in  # noqa: E402
+from hand_film import (  # noqa: E402
     FPS,
     Movement,
     agreement,
@@ -44,12 +45,12 @@ from hand_film import (
     still,
     track,
 )
-from tests.teleop.hand_storm import false_commands
+from tests.teleop.hand_storm import false_commands  # noqa: E402
 
-from demoloop.datasets import open_dataset
-from demoloop.robot.arms.so101 import GRIPPER_CLOSED, GRIPPER_OPEN
-from demoloop.teleop import TeleopError
-from demoloop.teleop.tracking import check_tracker, tracker_folder
+from demoloop.datasets import open_dataset  # noqa: E402
+from demoloop.robot.arms.so101 import GRIPPER_CLOSED, GRIPPER_OPEN  # noqa: E402
+from demoloop.teleop import TeleopError  # noqa: E402
+from demoloop.teleop.tracking import check_tracker, tracker_folder  # noqa: E402
 
 FILM = ROOT.parent / "shared" / "data" / "hand_video.mp4"
 PARTS = ("panel", "film", "clutch", "commands")
@@ -101,8 +102,9 @@ def panel(bars: Bars, film: Path, seconds: float, pictures: str) -> None:
             raise SystemExit(f"hand_panel.py ended with {inside.returncode}: {said}")
         told = json.loads(said.splitlines()[-1])
         episode = open_dataset(out).episode(0)
-        (note,) = [what for _, what in episode.events if what.startswith("hand in ")]
-        num_hands, num_pictures = (int(word) for word in note.split() if word.isdigit())
+        noted = "; ".join(what for _, what in episode.events)
+        (found,) = re.findall(r"hand in (\d+) of (\d+) pictures", noted)
+        num_hands, num_pictures = map(int, found)
         bars.least("panel: knocks on purpose that the fence saw (datagram, name)", len(knocks), 2)
         bars.most(f"panel: packets that left ({', '.join(sorted(set(fence.seen)))})",
                   len(fence.seen), 0)  # fmt: skip
@@ -142,9 +144,7 @@ def film(bars: Bars, path: Path) -> None:
         seen = agreement(truth, found, slice(half, count))[_AXES[name]]
         bars.least(f"film: {name}, second half, moving fingers", seen, bar)
     one_picture(bars, pictures)
-    worst = max(
-        jitter(followed(track(still(_small(pictures[pose]), 120, pose)))) for pose in POSES
-    )
+    worst = max(jitter(followed(track(still(_small(pictures[pose]), 120, pose)))) for pose in POSES)
     bars.most(f"film: jitter of a still hand, the worst of {len(POSES)}", 1e3 * worst, 2, " mm")
 
 

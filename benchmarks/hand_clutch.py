@@ -86,13 +86,13 @@ def largest_jump(num_poses: int, acts: int, seed: int) -> tuple[float, int]:
         show = hands(rng)
         for _ in range(acts):
             act = _ACTS[int(rng.integers(len(_ACTS)))]
+            blinks = int(rng.integers(1, 5)) if act == "blink" else 0
             if act == "lose" or not loop.device.is_engaged:  # unseen, the hand goes anywhere
-                show = hands(rng)
+                show, blinks = hands(rng), 8
             if act == "engage":
                 loop.device.engage()
             elif act == "release":
                 loop.device.release()
-            blinks = int(rng.integers(1, 5)) if act == "blink" else 0
             for step in range(_ACT_STEPS):
                 is_seen = act != "lose" and not step < blinks
                 was_engaged = loop.device.is_engaged
@@ -100,6 +100,3 @@ def largest_jump(num_poses: int, acts: int, seed: int) -> tuple[float, int]:
                 engaged += loop.device.is_engaged and not was_engaged
                 farthest = max(farthest, moved)
     return farthest, engaged
-
-
-

@@ -1,4 +1,4 @@
-"""Gestures that are meant, and how many of them are heard; those that are not: tests' hand_storm."""
+"""Gestures that are meant, and how many are heard; for those that are not: tests' hand_storm."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from tests.teleop.hand_shapes import FPS, HEIGHT, SHAPES, WIDTH, hand, nobody, recorded, state_of
-from tests.teleop.hand_storm import FISTS, OPEN
+from tests.teleop.hand_storm import FISTS
 
 from demoloop.teleop.gestures import Gestures, Name
 from demoloop.teleop.hand_state import HandState, Vector
@@ -34,7 +34,7 @@ def heard(name: Name, times: int, seed: int) -> int:
 
 def _meant(name: Name, rng: np.random.Generator, number: int) -> Iterator[HandState]:
     """Yields one gesture, turned, mirrored, shaken and cut as a person and a tracker do it."""
-    filmed = {"open_palm": OPEN, "fist": FISTS}.get(name, ())
+    filmed = FISTS if name == "fist" else ()
     spans = [span for span in filmed if span[1] - span[0] > 20]
     span = spans[int(rng.integers(len(spans)))] if spans else None
     mirror, tilt = rng.random() < 0.5, rng.uniform(-0.35, 0.35)

@@ -64,9 +64,7 @@ class Movement:
         matrix = np.array([[zoom * to_small, 0, aside[0]], [0, zoom * to_small, aside[1]]])
         # Half the size or less: averaging first, lest every other pixel be left out.
         blurred = cv2.blur(image, (2, 2)) if zoom * to_small < 0.75 else image
-        warped = cv2.warpAffine(
-            blurred, matrix, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE
-        )
+        warped = cv2.warpAffine(blurred, matrix, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
         return warped.astype(np.uint8, copy=False)
 
     def truth(self, middles: Array) -> Array:
@@ -145,9 +143,7 @@ def followed(states: list[HandState]) -> Array:
 
 def agreement(truth: Array, found: Array, span: slice) -> Array:
     """Returns the correlation of each axis (3,): depth, x, y."""
-    return np.array(
-        [np.corrcoef(truth[span, axis], found[span, axis])[0, 1] for axis in range(3)]
-    )
+    return np.array([np.corrcoef(truth[span, axis], found[span, axis])[0, 1] for axis in range(3)])
 
 
 def lateness(truth: Array, found: Array, axis: int) -> float:

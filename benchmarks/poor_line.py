@@ -72,10 +72,12 @@ def network(delay_s: float, loss: float, seed: int) -> Iterator[tuple[str, str]]
 
 
 def do(*words: str) -> None:
+    """Runs a command; raises CalledProcessError."""
     subprocess.run(words, check=True, capture_output=True)
 
 
 def tap_of(name: str) -> int:
+    """Makes a TAP device; returns its far end."""
     import fcntl  # here, so that what is missing elsewhere is no error of the import
 
     tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -79,6 +79,4 @@ def marks(progress: Progress) -> m.Marks | None:
     if not progress.marking:
         return None
     pointed = progress.pointed
-    return m.Marks(
-        progress.marking, progress.aim, pointed.get("object"), pointed.get("place")
-    )
+    return m.Marks(progress.marking, progress.aim, pointed.get("object"), pointed.get("place"))

@@ -151,6 +151,7 @@ def test_what_a_finger_stays_on_is_the_goal_of_the_next_episode(tmp_path: Path) 
     episode = open_dataset(tmp_path).episode(0)
     assert episode.goal is not None
     np.testing.assert_allclose(episode.goal, [[0.25, 0.75], [0.5, 0.25]], atol=1e-3)
+    assert any("hand in " in what for _, what in episode.events)
     aims = [progress.aim for progress in desk.director.told]
     assert [aim for n, aim in enumerate(aims) if aim != aims[n - 1] or n == 0] == [
         "object", "place", "object",
