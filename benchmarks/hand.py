@@ -48,7 +48,7 @@ from hand_film import (  # noqa: E402
 from tests.teleop.hand_storm import false_commands  # noqa: E402
 
 from demoloop.datasets import open_dataset  # noqa: E402
-from demoloop.robot.arms.so101 import GRIPPER_CLOSED, GRIPPER_OPEN  # noqa: E402
+from demoloop.robot.arms.so101 import GRIPPER_CLOSED, GRIPPER_OPEN, SO101  # noqa: E402
 from demoloop.teleop import TeleopError  # noqa: E402
 from demoloop.teleop.tracking import check_tracker, tracker_folder  # noqa: E402
 
@@ -110,7 +110,7 @@ def panel(bars: Bars, film: Path, seconds: float, pictures: str) -> None:
                   len(fence.seen), 0)  # fmt: skip
         bars.most(f"panel: requests of the page elsewhere, of {told['asked']}",
                   len(told["strangers"]), 0)  # fmt: skip
-        rate = num_pictures / (len(episode) / episode.hz)
+        rate = num_pictures / (len(episode) / SO101.control_hz)
         bars.least(f"panel: pictures with a hand, of {num_pictures} ({rate:.0f}/s)",
                    100 * num_hands / num_pictures, 95, " %")  # fmt: skip
         jaw = episode.proprioception[:, 5] * (GRIPPER_OPEN - GRIPPER_CLOSED)
