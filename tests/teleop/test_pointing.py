@@ -15,7 +15,7 @@ from tests.teleop.hand_shapes import FPS, bent, nobody, shaped
 from demoloop.cli.benches import SupervisedBench
 from demoloop.cli.robots import Opened
 from demoloop.datasets import DatasetWriter, open_dataset
-from demoloop.robot import Action, CameraSpec, Marked, Marks, Observation
+from demoloop.robot import Action, CameraSpec, Marks, Observation
 from demoloop.robot.arms.so101 import ARM, SO101
 from demoloop.robot.safety import Supervised
 from demoloop.teleop.by_hand import ByHand
@@ -122,7 +122,7 @@ class Desk:
     def _bench(self) -> Iterator[SupervisedBench]:
         with Supervised(Standing(self.clock.now)) as arm:
             arm.arm()
-            yield SupervisedBench(Opened(arm, arm), marked=Marked(arm, MARKS))
+            yield SupervisedBench(Opened(arm, arm), MARKS)
 
     def record(self, root: Path) -> SupervisedBench:
         with self._bench() as bench, DatasetWriter(root, SPEC, marks=MARKS) as writer:
