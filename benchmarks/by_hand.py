@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -20,27 +21,29 @@ from statistics import median
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-from person import FINGERS, ByHand
+from person_fingers import ByHand, KeyFingers, PhoneFingers, StickFingers
+from person_hand import BareHanded
 
 from demoloop.datasets import DatasetWriter, EpisodeRecorder
-from demoloop.robot import Action, LoopReport, Observation, OnStep, run_episode
-from demoloop.robot.arms import ARMS
+from demoloop.robot import Action, Agent, LoopReport, Observation, OnStep, run_episode
 from demoloop.robot.arms.so101 import SO101
 from demoloop.sim import make_robot
 from demoloop.sim.evaluate import wilson_interval
 from demoloop.sim.robot import SimRobot
 from demoloop.sim.seeds import FIRST_TRAINING_SEED
-from demoloop.teleop.devices import TELEOPERATORS
-from demoloop.teleop.inputs import Inputs
 
+PEOPLE: dict[str, Callable[[SimRobot], Agent]] = {
+    "keyboard": partial(ByHand, KeyFingers),
+    "gamepad": partial(ByHand, StickFingers),
+    "phone": partial(ByHand, PhoneFingers),
+    "hand": BareHanded,
+}
 BAR = {"keyboard": 90}  # of 100
 
 
 def drive(robot: SimRobot, device: str, listen: OnStep) -> LoopReport:
     """One episode: a person at `device`."""
-    inputs = Inputs(clock=lambda: float(robot.data.time))
-    agent = TELEOPERATORS[device](inputs, ARMS["so101"])
-    person = ByHand(robot, agent, inputs, device)
+    person = PEOPLE[device](robot)
     return run_episode(robot, person, robot.max_steps, listen, is_over=robot.succeeded)
 
 
@@ -78,7 +81,7 @@ def record(device: str, count: int, out: Path) -> None:
 
 def main() -> int:
     """Prints one line per device."""
-    devices = [sys.argv[1]] if len(sys.argv) > 1 else list(FINGERS)
+    devices = [sys.argv[1]] if len(sys.argv) > 1 else list(PEOPLE)
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 100
     if len(sys.argv) > 3:
         record(devices[0], count, Path(sys.argv[3]))

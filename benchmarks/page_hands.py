@@ -18,6 +18,10 @@ _NUMBERS = {
 class Hands(Protocol):
     """Those of a person, on one device of the page."""
 
+    def take_up(self) -> None:
+        """Takes the device to hand, once the page is there."""
+        ...
+
     def do(self, state: Any) -> None:
         """Has the device report `state`."""
         ...
@@ -42,6 +46,9 @@ class Keys:
         self._page = page
         self._held: set[str] = set()
 
+    def take_up(self) -> None:
+        """It lies there."""
+
     def do(self, state: KeyboardState) -> None:
         """Presses what is not down yet, and lets go of the rest."""
         for code in sorted(self._held - set(state.held)):
@@ -56,8 +63,12 @@ class Keys:
 
     def command(self, name: str) -> None:
         """Presses its key."""
-        self._strike("rawKeyDown", self._COMMANDS[name])
-        self._strike("keyUp", self._COMMANDS[name])
+        self.strike(self._COMMANDS[name])
+
+    def strike(self, code: str) -> None:
+        """Presses any key, and lets it go."""
+        self._strike("rawKeyDown", code)
+        self._strike("keyUp", code)
 
     def _strike(self, kind: str, code: str) -> None:
         name = code.removeprefix("Key")
@@ -79,6 +90,9 @@ class Pad:
     def __init__(self, page: Any) -> None:
         """Stores."""
         self._page = page
+
+    def take_up(self) -> None:
+        """It is there as soon as it is asked for."""
 
     def do(self, state: GamepadState) -> None:
         """Sticks and triggers are there."""
@@ -107,11 +121,14 @@ class Touch:
     def __init__(self, page: Any) -> None:
         """Stores."""
         self._page = page
-        page.send("Emulation.setTouchEmulationEnabled", enabled=True, maxTouchPoints=3)
         self._touch, self._opening = 0, -1.0
         self._drag = (0.0, 0.0)
         self._is_down = False
         self._tilt: tuple[float, float, float] | None = None
+
+    def take_up(self) -> None:
+        """Makes a touch screen of the window."""
+        self._page.send("Emulation.setTouchEmulationEnabled", enabled=True, maxTouchPoints=3)
 
     def do(self, state: PhoneState) -> None:
         """Moves what has moved."""

@@ -1,6 +1,6 @@
 """Does a person at the page collect demonstrations with every device?
 
-    python benchmarks/through_the_page.py [keyboard gamepad phone] [--count 20] [--out FOLDER]
+    python benchmarks/through_the_page.py [keyboard gamepad phone hand] [--count 20] [--out FOLDER]
 
 Starts `demoloop record --agent DEVICE --robot sim --task pick_place`, opens its page in headless
 Chromium and has the scripted person (person.py) start, drive, keep and redo there, in real time, by
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -27,9 +28,12 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
+from page_camera import BareHand
 from page_hands import Hands, Keys, Pad, Touch
 from panel import Recording, load
-from person import FINGERS, Person
+from person import Fingers, Person
+from person_fingers import KeyFingers, PhoneFingers, StickFingers
+from person_hand import HandFingers
 from seen_page import LISTEN, NEWEST, SeenPage
 
 from demoloop.datasets import open_dataset
@@ -40,7 +44,12 @@ LOOK_S = 0.02  # between two looks at the page
 LONGEST_S = 40.0  # then a person gives up
 DOUBT_S = 3.0  # after letting go over the bin: it must have missed
 MOST_TRIES = 3  # of one world
-HANDS = {"keyboard": Keys, "gamepad": Pad, "phone": Touch}
+DEVICES: dict[str, tuple[Callable[[], Fingers], Callable[[Any], Hands]]] = {
+    "keyboard": (KeyFingers, Keys),
+    "gamepad": (StickFingers, Pad),
+    "phone": (PhoneFingers, Touch),
+    "hand": (HandFingers, BareHand),
+}
 
 
 @dataclass
@@ -91,7 +100,8 @@ class Sitting:
     def _try(self, attempt: int) -> float:
         """Shows it once; returns how long that took [s]."""
         self._believed = believed = SeenPage(self._seed)
-        person = Person(believed.robot, FINGERS[self._device](), attempt, believed.look)
+        fingers = DEVICES[self._device][0]()
+        person = Person(believed.robot, fingers, attempt, believed.look)
         person.reset()
         self._gave_up = False
         self._hands.command("start")
@@ -106,6 +116,7 @@ class Sitting:
             if told["session"]["phase"] != "recording":
                 break
             believed.take(told["frame"])
+            fingers.is_engaged = bool(told["frame"]["engaged"])
             self._hands.do(person.state())
             num_looks += 1
             if num_looks == 120 and self.told.num_tries == 1:
@@ -154,11 +165,15 @@ def sit_down(device: str, count: int, out: Path) -> Told:
     recording = Recording(*words, ends_in_s=10.0)
     with recording as address, chromium.Chromium() as page:
         page.send("Emulation.setFocusEmulationEnabled", enabled=True)
-        page.send("Page.addScriptToEvaluateOnNewDocument", source=LISTEN + Pad.SCRIPT)
+        page.send(
+            "Page.addScriptToEvaluateOnNewDocument", source=LISTEN + Pad.SCRIPT + BareHand.SCRIPT
+        )
         page.open(address)
         page.wait("document.body && document.body.dataset.agent")
-        sitting = Sitting(page, device, HANDS[device](page), out.parent)
+        hands = DEVICES[device][1](page)
+        sitting = Sitting(page, device, hands, out.parent)
         try:
+            hands.take_up()
             sitting.collect(count)
         except BaseException:
             sitting.photograph()
@@ -191,7 +206,7 @@ def judged(out: Path) -> tuple[int, int, str]:
 def main() -> int:
     """Prints one line per device; 1 when one has not collected them."""
     parser = argparse.ArgumentParser(description="A person at the page, with each device.")
-    parser.add_argument("devices", nargs="*", default=list(HANDS))
+    parser.add_argument("devices", nargs="*", default=list(DEVICES))
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()

@@ -104,6 +104,9 @@ class Gestures:
             (self._shape == "fist") == is_engaged
         )
         if not is_command:
+            # Its hold begins when it can be meant. A palm that was open at work must be shown
+            # anew: else who lets go by a key would be engaged again.
+            self._since, self._is_done = time, is_engaged and self._shape == "open_palm"
             self.now = Gesture(self._shape)
             return None
         held = time - self._since

@@ -11,10 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import tyro
+from tests.teleop.hand_shapes import FPS, bent
 from tests.teleop.web.wire import Wire
 
+from demoloop.cli import evaluate, record, takeover
 from demoloop.datasets import DatasetWriter, open_dataset
 from demoloop.robot.arms.so101 import SO101
+from demoloop.teleop.hand_state import HandState
 
 
 @contextmanager
@@ -71,6 +75,33 @@ def test_a_person_and_the_expert_are_judged_on_the_same_seeds(tmp_path: Path, po
     assert any(row[:4] == ["policy.onnx", "0", "of", "1"] for row in rows)
     kept = json.loads((tmp_path / "comparison.json").read_text())
     assert [kept[name]["results"][0]["seed"] for name in ("keyboard", "policy.onnx")] == [0, 0]
+
+
+@pytest.mark.parametrize("options", [record.Options, takeover.Options, evaluate.Options])
+@pytest.mark.parametrize(("words", "turned"), [("", 0.3), ("--hand.no-roll", None)])
+def test_a_turned_hand_turns_the_gripper_unless_it_shall_not(
+    options: type[record.Options | takeover.Options | evaluate.Options],
+    words: str,
+    turned: float | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))  # nobody has practised
+    needed = ["policy.onnx"] if options is takeover.Options else []
+    needed += [] if options is evaluate.Options else ["--out", "data"]
+    chosen = tyro.cli(options, args=[*needed, *words.split()])
+    shown: list[HandState] = []
+    device = chosen.hand.device(lambda: shown[-1] if shown else None)
+    device.engage()
+    rolls = []
+    for number in range(90):
+        turn = 0.3 * min(1.0, max(0.0, number - 10) / 20)  # clockwise in the picture
+        shown.append(bent((0, 0, 0, 0), 1.0, number, turn=turn))
+        rolls.append(device.read(number / FPS).roll)
+    if turned is None:
+        assert set(rolls) == {None}
+    else:
+        assert rolls[-1] - rolls[5] == pytest.approx(turned, abs=0.02)
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,23 @@ def test_letting_go_is_heard_at_once_after_engaging() -> None:
     assert show(gestures, "fist", hold, hold, is_engaged=True) == ["fist"]
 
 
+def test_a_palm_that_was_open_at_work_engages_only_when_it_is_shown_anew() -> None:
+    gestures = Gestures()
+    hold = int(HOLD_S * FPS) + 2
+    show(gestures, "open_palm", 0, 60, is_engaged=True)
+    assert show(gestures, "open_palm", 60, 60) == []  # let go of by a key
+    show(gestures, "none", 120, 6)
+    assert show(gestures, "open_palm", 126, hold) == ["open_palm"]
+
+
+def test_the_hold_of_a_command_begins_when_it_can_be_meant() -> None:
+    gestures = Gestures()
+    show(gestures, "thumb_up", 0, 60, is_engaged=True)
+    almost = int(HOLD_S * FPS) - 1
+    assert show(gestures, "thumb_up", 60, almost) == []
+    assert show(gestures, "thumb_up", 60 + almost, 2) == ["thumb_up"]
+
+
 def test_a_flicker_does_not_begin_the_hold_anew_and_a_gap_does() -> None:
     gestures = Gestures()
     show(gestures, "victory", 0, 12)

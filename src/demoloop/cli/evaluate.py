@@ -9,6 +9,7 @@ from typing import Literal
 import tyro
 
 from demoloop.cli.arm_address import is_remote
+from demoloop.cli.hand_options import HandOptions
 from demoloop.cli.panel_options import PanelOptions
 from demoloop.cli.robots import SIM, check_emulated
 from demoloop.deploy.chunks import REPLAN_EVERY, ChunkExecution, TemporalEnsemble
@@ -93,6 +94,8 @@ class Options:
     """Of that; by default found by the serial number of its adapter."""
     webcam: str = ""
     """Where a person's hand is seen: /dev/v4l/by-path/…; by default the camera of the page."""
+    hand: HandOptions = field(default_factory=HandOptions)
+    """How that moves the arm."""
     countdown_s: float = 3.0
     """Before an episode of a person begins."""
     panel: PanelOptions = field(default_factory=PanelOptions)

@@ -67,7 +67,10 @@ def evaluate_person(options: Options) -> Evaluation:
 def _shown(options: Options, station: Station, seeds: Sequence[int]) -> tuple[Shown, ...]:
     """Holds the session; returns what came of each seed."""
     task = station.judge()
-    chosen = Chosen(station.arm, options.leader, options.leader_calibration, webcam=options.webcam)
+    chosen = Chosen(
+        station.arm, options.leader, options.leader_calibration, webcam=options.webcam,
+        hand=options.hand,
+    )  # fmt: skip
     devices = Devices(chosen)
     plan = Plan(
         task=task.instruction,

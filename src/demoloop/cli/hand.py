@@ -6,11 +6,12 @@ import sys
 import time
 from dataclasses import dataclass
 
+from demoloop.cli.hand_options import HandOptions
 from demoloop.cli.verbs import complain
 from demoloop.robot import Action, Observation, WallClock, run_episode
 from demoloop.teleop.cartesian import Cartesian
 from demoloop.teleop.hand import HandDevice, View
-from demoloop.teleop.person import load_person, person_file, save_person
+from demoloop.teleop.person import person_file, save_person
 from demoloop.teleop.practice import Practice
 from demoloop.teleop.tracking import Tracker, check_tracker, fetch_tracker, tracker_folder
 
@@ -51,9 +52,7 @@ def main(options: Options) -> int:
         print(f"hand tracker: {folder}")
         return 0
     with Tracker(options.source) as tracker:
-        device = HandDevice(
-            lambda: tracker.newest, person=load_person(person_file()), view=options.view
-        )
+        device = HandOptions(options.view).device(lambda: tracker.newest)
         return _practise(device) if options.practice else _try(tracker, device, options.seconds)
 
 

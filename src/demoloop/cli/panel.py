@@ -7,9 +7,10 @@ import sys
 import webbrowser
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from demoloop.cli.hand_options import HandOptions
 from demoloop.cli.panel_options import PanelOptions
 from demoloop.cli.robots import open_leader
 from demoloop.datasets import open_dataset
@@ -17,9 +18,7 @@ from demoloop.robot.arms import ArmModel
 from demoloop.teleop import Leader, TeleopError
 from demoloop.teleop.by_hand import ByHand
 from demoloop.teleop.devices import TELEOPERATORS
-from demoloop.teleop.hand import HandDevice
 from demoloop.teleop.inputs import Inputs
-from demoloop.teleop.person import load_person, person_file
 from demoloop.teleop.replay import Replay
 from demoloop.teleop.session import Session
 from demoloop.teleop.spacemouse import SpaceMouse, SpaceMouseReader
@@ -46,6 +45,8 @@ class Chosen:
     """Whether only the leader's movement counts, not its pose."""
     webcam: str = ""
     """Where the hand is seen: a camera of this machine; empty: that of the page."""
+    hand: HandOptions = field(default_factory=HandOptions)
+    """How it moves the arm."""
     replay: Path | None = None
     """Dataset of the episode that is done again."""
     replay_episode: int = 0
@@ -116,7 +117,7 @@ class Devices:
         with Tracker(self._chosen.webcam) as tracker:
             self._tracker = tracker
             try:
-                device = HandDevice(lambda: tracker.newest, person=load_person(person_file()))
+                device = self._chosen.hand.device(lambda: tracker.newest)
                 yield ByHand(device, self._chosen.arm, lambda: tracker.trouble)
             finally:
                 self._tracker = None

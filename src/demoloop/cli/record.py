@@ -12,6 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from demoloop.cli.arm_address import EMULATED, is_remote, parse_arm
+from demoloop.cli.hand_options import HandOptions
 from demoloop.cli.panel_options import PanelOptions
 from demoloop.cli.record_live import record_emulated
 from demoloop.cli.robots import SIM, check_emulated
@@ -59,6 +60,8 @@ class Options:
     """Likewise of the leader."""
     webcam: str = ""
     """Where your hand is seen: /dev/v4l/by-path/…; by default the camera of the page."""
+    hand: HandOptions = field(default_factory=HandOptions)
+    """How it moves the arm."""
     replay: Path | None = None
     """Dataset of the episode that --agent replay does again."""
     replay_episode: int = 0

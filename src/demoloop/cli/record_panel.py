@@ -37,6 +37,7 @@ def record_by_hand(
             options.leader,
             options.leader_calibration,
             webcam=options.webcam,
+            hand=options.hand,
             replay=options.replay,
             replay_episode=options.replay_episode,
         )

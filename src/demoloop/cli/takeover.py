@@ -12,6 +12,7 @@ import tyro
 
 from demoloop.cli.arm_address import EMULATED
 from demoloop.cli.evaluate import PolicyAgent
+from demoloop.cli.hand_options import HandOptions
 from demoloop.cli.panel import LEADER, Chosen, Devices, run_with_panel
 from demoloop.cli.panel_options import PanelOptions
 from demoloop.cli.station import Station, find_station
@@ -49,6 +50,8 @@ class Options:
     """The arm you lead with: so101_leader:/dev/ttyACM1. Only its movement counts, not its pose."""
     webcam: str = ""
     """Where your hand is seen: /dev/v4l/by-path/…; by default the camera of the page."""
+    hand: HandOptions = field(default_factory=HandOptions)
+    """How it moves the arm."""
     task: str = "pick_place"
     """A task of the simulation; for a real arm also any sentence that says what to do."""
     episodes: int = 10
@@ -93,7 +96,7 @@ def _correct(options: Options, station: Station, stop: threading.Event) -> int:
         seeds = count(_next_seed(options))
     chosen = Chosen(
         station.arm, options.leader, options.leader_calibration, is_relative=True,
-        webcam=options.webcam,
+        webcam=options.webcam, hand=options.hand,
     )  # fmt: skip
     devices = Devices(chosen)
     agents = devices.names(options.agent or (LEADER if options.leader else "keyboard"))
