@@ -186,19 +186,23 @@ class PhoneFingers(Remembered):
 
 
 class ByHand:
-    """The agent of a person at a device: they speak before each decision."""
+    """The agent of a person at a device: they speak before each decision.
+
+    Attributes:
+        inputs: What they say.
+    """
 
     def __init__(
         self, fingers: Callable[[], KeyFingers | StickFingers | PhoneFingers], robot: SimRobot
     ) -> None:
         """Builds the device's own agent."""
         self._robot, self._fingers = robot, fingers
-        self._inputs = Inputs(clock=lambda: float(robot.data.time))
-        self._agent = TELEOPERATORS[fingers().device](self._inputs, ARMS["so101"])
+        self.inputs = Inputs(clock=lambda: float(robot.data.time))
+        self._agent = TELEOPERATORS[fingers().device](self.inputs, ARMS["so101"])
 
     def reset(self) -> None:
         """A new episode, begun with hands off."""
-        self._inputs.release_all()
+        self.inputs.release_all()
         self._agent.reset()
         self._hands = self._fingers()
         self._person = Person(self._robot, self._hands)
@@ -206,5 +210,5 @@ class ByHand:
 
     def decide(self, observation: Observation) -> Action:
         """The person says, the arm's agent decides."""
-        self._inputs.put(self._hands.device, self._person.state())
+        self.inputs.put(self._hands.device, self._person.state())
         return self._agent.decide(observation)
