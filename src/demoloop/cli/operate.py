@@ -70,8 +70,11 @@ def main(options: Options) -> int:
         if options.order == "page":
             from demoloop.cli.operate_page import operate_by_page  # loads a web server
 
-            with Viewer(options.telemetry, wants_pictures=True, pin=pin) as viewer:
-                operate_by_page(operator, viewer, options.panel, options.timeout_s)
+            with (
+                Viewer(options.telemetry, wants_pictures=False, pin=pin) as news,
+                Viewer(options.telemetry, wants_pictures=True, pin=pin) as pictures,
+            ):
+                operate_by_page(operator, news, pictures, options.panel, options.timeout_s)
             return 0
         reply = operator.order(options.order, name, value)
         print(sentence(reply))

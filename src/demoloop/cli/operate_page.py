@@ -18,7 +18,7 @@ from demoloop.deploy.control import ALIVE_EVERY_S, Operator
 from demoloop.deploy.errors import DeployError
 from demoloop.deploy.notes import Mode, Status
 from demoloop.deploy.telemetry import Sight, Viewer
-from demoloop.robot import CameraSpec, RobotSpec
+from demoloop.robot import RobotSpec
 from demoloop.teleop.inputs import Inputs
 from demoloop.teleop.look import Listener, Look, Phase, Progress
 from demoloop.teleop.orders import Orders, Word
@@ -27,28 +27,36 @@ from demoloop.teleop.web.where import Where
 
 _LOOK_S = 0.02  # an order waits no longer
 _GONE_S = 2.0  # without news the run is over, or the way to it
+_BLIND_S = 0.5  # without pictures, as between two episodes, what is known is shown without
 _PHASES: Mapping[Mode, Phase] = {"go": "recording", "hold": "ready", "stopped": "fault"}
 _VERBS: Mapping[Word, str] = {"start": "go", "stop": "hold", "left": "hold", "reset": "reset"}
 
 
 def operate_by_page(
-    operator: Operator, viewer: Viewer, options: PanelOptions, timeout_s: float
+    operator: Operator, news: Viewer, pictures: Viewer, options: PanelOptions, timeout_s: float
 ) -> None:
     """Serves the page until Ctrl-C, until somebody says finish, or until the run is over.
+
+    Args:
+        operator: Gives the orders.
+        news: Sees how the run is, at any time.
+        pictures: Sees what the robot sees, during an episode.
+        options: Of the page.
+        timeout_s: How long the first news may take.
 
     Raises:
         DeployError: Nobody publishes there.
         TeleopError: The port cannot be had.
     """
-    first = viewer.look(timeout_s)
+    first = news.look(timeout_s)
     if first is None:
         raise DeployError(
-            f"no run publishes at {viewer.endpoint} within {timeout_s:g} s, or its key list does "
+            f"no run publishes at {news.endpoint} within {timeout_s:g} s, or its key list does "
             "not trust yours; `demoloop run` prints where it does"
         )
     with ExitStack() as opened:
         stop = opened.enter_context(stop_on_signals())
-        run = Run(operator, viewer, first, stop)
+        run = Run(operator, news, pictures, first.status, stop)
         where = Where("run", options.port, options.host)
         panel = opened.enter_context(Panel(run, Inputs(), where))
         announce(panel, options)
@@ -68,17 +76,20 @@ class Run:
     can_retask = False
 
     def __init__(
-        self, operator: Operator, viewer: Viewer, first: Sight, stop: threading.Event
+        self,
+        operator: Operator,
+        news: Viewer,
+        pictures: Viewer,
+        first: Status,
+        stop: threading.Event,
     ) -> None:
-        """Stores; `first` is what was seen first."""
-        status = first.status
-        cameras = tuple(
-            CameraSpec(name, *picture(jpeg).shape[:2]) for name, jpeg in first.jpegs.items()
-        )
-        self.spec = RobotSpec(status.robot, (), cameras, status.guard_hz)
-        self.task = status.policy
-        self._operator, self._viewer = operator, viewer
-        self._sight = first
+        """Stores; `first` is what was heard first."""
+        # Which cameras there are its pictures say, and a run that waits for us sends none yet.
+        self.spec = RobotSpec(first.robot, (), (), first.guard_hz)
+        self.task = first.policy
+        self._operator, self._news, self._pictures = operator, news, pictures
+        self._status = first
+        self._seen_at = 0.0  # s, monotonic
         self._orders = Orders(stop)
         self._listeners: list[Listener] = []
         self._said = ""  # what came of the last order, when it was not done
@@ -106,11 +117,8 @@ class Run:
             if panel.is_attended and now >= alive_at:
                 alive_at = now + ALIVE_EVERY_S
                 self._operator.say_alive()
-            sight = self._viewer.look(_LOOK_S)
-            self._operator.hear(0.0)
-            if sight is not None:
-                heard_at, self._sight = now, sight
-                self._show()
+            if self._look():
+                heard_at = now
             elif now - heard_at > _GONE_S:
                 self._tell("finished", "the run is over, or the way to it is")
                 return
@@ -123,7 +131,26 @@ class Run:
                     return
                 if word in _VERBS:
                     self._give(_VERBS[word])
-            self._tell(_PHASES[self._sight.status.mode], self._problem())
+            self._tell(_PHASES[self._status.mode], self._problem())
+
+    def _look(self) -> bool:
+        """Shows what is new; returns whether anything was heard of the run."""
+        news, seen = self._news.look(_LOOK_S), self._pictures.look(0.0)
+        # An arm that is brought to its start says nothing, but the way to it answers.
+        self._operator.status = None
+        self._operator.hear(0.0)
+        newest = seen or news
+        if newest is None:
+            return self._operator.status is not None
+        self._status = newest.status
+        now = time.monotonic()
+        if seen is not None:
+            self._seen_at = now
+        if seen is not None or now - self._seen_at > _BLIND_S:
+            look = look_of(newest)
+            for listener in self._listeners:
+                listener.look(look)
+        return True
 
     def _give(self, verb: str) -> None:
         try:
@@ -133,11 +160,11 @@ class Run:
             self._said = str(error)
 
     def _problem(self) -> str:
-        status = self._sight.status
+        status = self._status
         return self._said or (status.reason if status.state in ("holding", "stopped") else "")
 
     def _tell(self, phase: Phase, problem: str) -> None:
-        status = self._sight.status
+        status = self._status
         progress = Progress(
             phase=phase, task=status.policy, notes=(), agent=self.device, kept=status.num_successes,
             wanted=status.num_episodes, episodes=(), drops={}, problem=problem,
@@ -147,11 +174,6 @@ class Run:
             self._told = progress
             for listener in self._listeners:
                 listener.progress(progress)
-
-    def _show(self) -> None:
-        look = look_of(self._sight)
-        for listener in self._listeners:
-            listener.look(look)
 
 
 def look_of(sight: Sight) -> Look:

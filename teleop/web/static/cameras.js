@@ -36,6 +36,8 @@ export class Cameras {
     while (this.next) {
       const [header, blobs] = this.next;
       this.next = null;
+      // Of a run elsewhere the first picture says which cameras there are.
+      if (header.cameras.some(({ name }) => !this.views.has(name))) this.set(header.cameras.map(({ name }) => name));
       // A picture that cannot be read leaves the one before in its place.
       const read = await Promise.allSettled(blobs.map((blob) => createImageBitmap(blob)));
       header.cameras.forEach(({ name }, i) => {

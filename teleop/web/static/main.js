@@ -82,7 +82,7 @@ function showHello() {
   document.body.dataset.verb = hello.verb;
   say($("#about"), `${hello.verb} · ${hello.robot}`);
   document.title = `${hello.robot} · demoloop`;
-  cameras.set(hello.cameras);
+  if (hello.cameras.length) cameras.set(hello.cameras);
   joints.set(hello.joints);
   showWatching();
   $("#task").disabled = !state.isDriving || !hello.can_retask;
