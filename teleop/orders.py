@@ -11,7 +11,7 @@ Word = Literal[
     "engage", "release", "take", "give_back", "left", "task", "note", "agent", "mark", "aim",
 ]  # fmt: skip
 """What can be said. `left`: whoever drove has gone. task, note, agent, mark
-(name, x, y) and aim (name) come with a text."""
+(name, x, y, camera) and aim (name) come with a text."""
 WORDS: tuple[Word, ...] = get_args(Word)
 _MOST = 64  # that wait for the next step; more is no person
 

@@ -162,8 +162,11 @@ class Stage:
                 elif said in WORDS:
                     self._orders.say(said, "", f"gesture {gesture}")
         for x, y in self.driver.points():  # elsewhere a stretched finger is no wish
-            if self.teller.aim and self.teller.phase == "ready":
-                self._orders.say("mark", f"{self.teller.aim} {x:.4f} {y:.4f}", "gesture pointing")
+            aim, marks = self.teller.aim, self.bench.marks
+            if aim and marks is not None and self.teller.phase == "ready":
+                self._orders.say(
+                    "mark", f"{aim} {x:.4f} {y:.4f} {marks.camera}", "gesture pointing"
+                )
         for word, text, by in self._orders.heard():
             if self.take is not None and by:
                 self.take.note(f"{by}: {word}{f' {text}' if text else ''}")
@@ -216,8 +219,8 @@ class Stage:
             case "agent":
                 self._choose(text)
             case "mark":
-                name, x, y = text.split()
-                self._point(name, float(x), float(y))
+                name, x, y, camera = text.split(" ", 3)
+                self._point(name, float(x), float(y), camera)
             case "aim":
                 marks = self.bench.marks
                 if marks is not None and text in marks.names:
@@ -229,14 +232,17 @@ class Stage:
                 return False
         return True
 
-    def _point(self, name: str, x: float, y: float) -> None:
+    def _point(self, name: str, x: float, y: float, camera: str) -> None:
         """Marks a point, before an episode: in its middle it would change what is shown."""
         if self.teller.phase != "ready":
             self.teller.problem = "point before an episode begins, not in its middle"
             return
+        marks = self.bench.marks
+        if marks is not None and camera != marks.camera:
+            self.teller.problem = f"point in the picture of {marks.camera}, not of {camera[:40]!r}"
+            return
         try:
             self.bench.point(name, x, y)
-            marks = self.bench.marks
             assert marks is not None
             self.teller.aim = marks.names[(marks.names.index(name) + 1) % len(marks.names)]
             self.teller.problem = ""

@@ -100,8 +100,8 @@ class Desk:
                 led.order("task", text)
             case m.Note(text):
                 led.order("note", text)
-            case m.Mark(name, _, x, y):
-                led.order("mark", f"{name} {x:.4f} {y:.4f}")
+            case m.Mark(name, camera, x, y):
+                led.order("mark", f"{name} {x:.4f} {y:.4f} {camera}")
             case m.Aim(name):
                 led.order("aim", name)
             case _:

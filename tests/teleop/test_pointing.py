@@ -163,7 +163,9 @@ def test_who_says_what_they_aim_at_points_at_that(tmp_path: Path) -> None:
     assert desk.record(tmp_path).pointed == {"place": pytest.approx((0.25, 0.75), abs=1e-3)}
 
 
-@pytest.mark.parametrize("says", [{5: "engage"}, {1: "mark:object 0 0, mark:place 1 1, start"}])
+@pytest.mark.parametrize(
+    "says", [{5: "engage"}, {1: "mark:object 0 0 front, mark:place 1 1 front, start"}]
+)
 def test_a_stretched_finger_that_works_marks_nothing(says: dict[int, str], tmp_path: Path) -> None:
     desk = Desk(lambda tick: pointing(tick, *at(0.25, 0.75)), says | {60: "stop", 65: "finish"})
     pointed = desk.record(tmp_path).pointed

@@ -5,21 +5,24 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 import pytest
-from tests.teleop.bench import SPEC, STEP, StickBench
+from tests.teleop.bench import STEP, StickBench
 from tests.teleop.web.wire import Wire
 
 from demoloop.datasets import DatasetWriter
 from demoloop.robot import Action, Observation
+from demoloop.teleop import Teleoperator
+from demoloop.teleop.bench import Bench
 from demoloop.teleop.inputs import Inputs
 from demoloop.teleop.keyboard import KeyboardState
 from demoloop.teleop.session import Session
 from demoloop.teleop.stage import Plan
+from demoloop.teleop.tracking import Tracker
 from demoloop.teleop.web.panel import Panel
 from demoloop.teleop.web.where import Where
 
@@ -56,8 +59,14 @@ class Lever(Keys):
 class Show:
     """`with Show(root) as show: with show.page() as page: …`."""
 
-    def __init__(self, root: Path | None = None, host: str = "", plan: Plan = PLAN) -> None:
-        self.bench = StickBench(time.monotonic)
+    def __init__(
+        self,
+        root: Path | None = None,
+        host: str = "",
+        plan: Plan = PLAN,
+        bench: Bench | None = None,
+    ) -> None:
+        self.bench = bench or StickBench(time.monotonic)
         self.inputs = Inputs()
         self.stop = threading.Event()
         self._root, self._host, self._plan = root, host, plan
@@ -66,12 +75,11 @@ class Show:
     def __enter__(self) -> Show:
         writer = None
         if self._root is not None:
-            writer = self._opened.enter_context(DatasetWriter(self._root, SPEC))
-        devices = {"keyboard": Keys, "lever": Lever}
-        self.session = Session(
-            self.bench, lambda name: nullcontext(devices[name](self.inputs)), self._plan,
-            writer=writer, stop=self.stop,
-        )  # fmt: skip
+            marks = self.bench.marks
+            writer = self._opened.enter_context(
+                DatasetWriter(self._root, self.bench.robot.spec, marks=marks)
+            )
+        self.session = Session(self.bench, self.opens, self._plan, writer=writer, stop=self.stop)
         where = Where("record", host=self._host, root=self._root)
         self.panel = self._opened.enter_context(Panel(self.session, self.inputs, where))
         self.address = self.panel.at.address
@@ -79,6 +87,12 @@ class Show:
         self._thread.start()
         self._opened.callback(self._end)
         return self
+
+    def opens(self, name: str) -> AbstractContextManager[Teleoperator]:
+        """The keyboard, a lever, or the hand of a machine on which its tracker is not."""
+        if name == "hand":
+            return Tracker(folder=Path("nowhere"))  # type: ignore[return-value]
+        return nullcontext({"keyboard": Keys, "lever": Lever}[name](self.inputs))
 
     def _end(self) -> None:
         self.stop.set()
@@ -98,6 +112,7 @@ class Show:
 
     @property
     def num_acts(self) -> int:
+        assert isinstance(self.bench, StickBench)
         return len(self.bench.stick.sent)
 
 
