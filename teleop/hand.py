@@ -11,7 +11,8 @@ import numpy as np
 
 from demoloop.teleop.errors import TeleopError
 from demoloop.teleop.gestures import MIN_PALM, Gesture, Gestures, Name
-from demoloop.teleop.hand_pose import HandPose, measure
+from demoloop.teleop.hand_path import HandPath
+from demoloop.teleop.hand_pose import measure
 from demoloop.teleop.hand_state import HandState, Vector, palm_share
 from demoloop.teleop.motion import Motion
 from demoloop.teleop.one_euro import OneEuro
@@ -32,15 +33,6 @@ _BASE_FROM_CAMERA: dict[View, Vector] = {
 _ROLL_SIGN: dict[View, float] = {"opposite": 1.0, "behind": -1.0, "above": 1.0}
 
 LOST_S = 0.2
-DEPTH_GAIN = 0.3
-"""Of the axis away from the camera, which is seen ten times worse than the other two."""
-DEPTH_DEAD_M = 0.015
-"""The hand goes so far towards or from the camera before the arm does, in each direction."""
-FAST_FINGERS = 0.6
-"""Palm lengths/s of a finger tip: above, what looks like depth is mostly the fingers."""
-FROZEN_S = 0.2  # depth stays frozen for so long after the fingers came to rest
-JUMP_M, JUMP_SPEED = 0.08, 2.0  # m from one picture to the next, m/s: no hand, a mistake
-_STEADY_S = 0.25  # of the depth by which movement across the picture is measured
 _PICK_UP = 0.08  # openings: so near must the pinch come to the gripper to work it again
 _DARK = 40.0  # mean brightness, of 255
 
@@ -90,9 +82,7 @@ class HandDevice:
         self._commands: deque[Name] = deque(maxlen=16)
         self._asked: deque[Literal["engage", "release"]] = deque(maxlen=16)
         self._lock = threading.Lock()
-        self._place = OneEuro(2.5, 15.0)  # (2,) m across the picture
-        self._depth = OneEuro(1.5, 3.0)  # (1,) m along it
-        self._fingers = OneEuro(2.0, 2.0)  # (6,) finger tips, and pinch, in palm lengths
+        self._path = HandPath()
         self._angle = OneEuro(1.0, 2.0)  # (1,) rad
         self.num_pictures = self.num_hands = 0
         self.reset()
@@ -196,16 +186,10 @@ class HandDevice:
         """Lets go of a hand that is no longer seen; what comes next counts from itself."""
         self._is_engaged = False
         self._seen_at = float("-inf")  # s, of the loop, when a hand was last seen
-        self._pose: HandPose | None = None
-        self._pose_time = 0.0
-        self._across, self._depth_moved = np.zeros(2), np.zeros(1)  # m, camera axes, no jumps
-        self._smooth_depth = 0.0  # m, of what was moved, filtered
-        self._held_depth = 0.0  # m, behind which the hand may move without effect
-        self._fast_at = float("-inf")
         self._roll = 0.0
         self.filtered = None
-        for smooth in (self._place, self._depth, self._fingers, self._angle):
-            smooth.reset()
+        self._path.reset()
+        self._angle.reset()
 
     def _engage(self) -> None:
         if not self._is_engaged and np.isfinite(self._seen_at):
@@ -216,52 +200,13 @@ class HandDevice:
     def _take_in(self, state: HandState, time: float) -> None:
         """Follows the hand to where a new picture shows it."""
         pose = measure(state, self.person)
-        before, self._pose = self._pose, pose
-        dt = state.time - self._pose_time
-        self._pose_time, self._seen_at = state.time, time
+        self._seen_at = time
         across = pose.offset * pose.depth
         base_from_camera = _BASE_FROM_CAMERA[self._view]
         self.raw = base_from_camera @ np.array([across[0], across[1], pose.depth])
-        fingers = self._fingers(np.append(pose.reach, pose.pinch), state.time)
-        if before is None or dt <= 0:
-            self._last_fingers = fingers
-            self._steady_depth = pose.depth
-        else:
-            self._watch_fingers(fingers, state.time, dt)
-            self._move(before, pose, dt)
-        depth = float(self._depth(self._depth_moved, state.time)[0])
-        if before is not None:
-            # What comes nearer leaves the middle of the picture without having moved aside.
-            self._across += (pose.offset + before.offset) / 2 * (depth - self._smooth_depth)
-        self._smooth_depth = depth
-        place = self._place(self._across, state.time)
-        # Play, as between gear wheels: no step where it ends.
-        self._held_depth = float(
-            np.clip(self._held_depth, depth - DEPTH_DEAD_M, depth + DEPTH_DEAD_M)
-        )
-        moved = np.array([place[0], place[1], DEPTH_GAIN * self._held_depth])
-        self.filtered = base_from_camera @ moved
+        self.filtered = base_from_camera @ self._path(pose, state.time)
         self._roll = float(self._angle(np.array([self._unwrapped(pose.roll)]), state.time)[0])
-        self._grip(float(fingers[5]))
-
-    def _move(self, before: HandPose, pose: HandPose, dt: float) -> None:
-        """Adds up how the hand moved, where it can be believed."""
-        across = (pose.offset - before.offset) * self._steady_depth
-        away = pose.depth - before.depth
-        farthest = min(JUMP_M, JUMP_SPEED * max(dt, 1 / 60))
-        if float(np.hypot(np.linalg.norm(across), away)) > farthest:
-            return
-        self._across = self._across + across
-        if self._pose_time - self._fast_at > FROZEN_S:
-            self._depth_moved = self._depth_moved + away
-        # Only its trend: else moving fingers, which look like depth, would move the arm sideways.
-        self._steady_depth += min(1.0, dt / _STEADY_S) * (pose.depth - self._steady_depth)
-
-    def _watch_fingers(self, fingers: Vector, time: float, dt: float) -> None:
-        fastest = float(np.abs(fingers - self._last_fingers).max()) / dt
-        self._last_fingers = fingers
-        if fastest > FAST_FINGERS:
-            self._fast_at = time
+        self._grip(self._path.pinch)
 
     def _grip(self, pinch: float) -> None:
         """Works the gripper, once the pinch has met it; a fist is no pinch."""
