@@ -28,10 +28,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-import hand_clutch  # noqa: E402
 import hand_commands  # noqa: E402
 import numpy as np  # noqa: E402
 import shut_in  # noqa: E402
+from hand_clutch import try_out  # noqa: E402
 from hand_film import (  # noqa: E402
     FPS,
     Movement,
@@ -56,6 +56,7 @@ FILM = ROOT.parent / "shared" / "data" / "hand_video.mp4"
 PARTS = ("panel", "film", "clutch", "commands")
 POSES = (45, 300, 400, 480)  # pictures of the film in which the hand is open, pinched, or between
 FLAWS = {"x": 0.99, "y": 0.99, "depth": 0.95}
+SWINGS = {"still": 0.0, "moving": 0.1}  # picture widths to each side
 _AXES = {"depth": 0, "x": 1, "y": 2}
 
 
@@ -170,10 +171,19 @@ def _small(picture: np.ndarray) -> np.ndarray:
 
 
 def clutch(bars: Bars, num_poses: int) -> None:
-    """The largest step of a target whose hand stands still."""
-    farthest, engaged = hand_clutch.largest_jump(num_poses, acts=20, seed=0)
-    bars.least(f"clutch: engaged so often, at {num_poses} poses of the arm", engaged, num_poses)
-    bars.most("clutch: farthest that the target went in one step", 1e3 * farthest, 5, " mm")
+    """Steps of a target whose hand stands still, and of one whose hand is on its way."""
+    tried = {name: try_out(num_poses, 20, seed=0, swing=swing) for name, swing in SWINGS.items()}
+    for name, found in tried.items():
+        bars.least(f"clutch: {name} hands engaged, at {num_poses} poses of the arm", found.engaged,
+                   2 * num_poses)  # fmt: skip
+        bars.most(f"clutch: {name} hands, step while let go or engaging", 1e3 * found.adrift, 5,
+                  " mm")  # fmt: skip
+        bars.most(f"clutch: {name} hands, way that the filtered hand did not go",
+                  1e3 * found.unexplained, 5, " mm")  # fmt: skip
+    bars.most("clutch: still hands, any step", 1e3 * tried["still"].farthest, 5, " mm")
+    control = try_out(num_poses // 6 + 1, 20, seed=0, swing=0.0, has_clutch=False)
+    bars.least("clutch: the same without a clutch, any step: must be found",
+               1e3 * control.farthest, 5, " mm")  # fmt: skip
 
 
 def commands(bars: Bars, minutes: float) -> None:

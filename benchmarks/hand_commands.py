@@ -34,9 +34,7 @@ def heard(name: Name, times: int, seed: int) -> int:
 
 def _meant(name: Name, rng: np.random.Generator, number: int) -> Iterator[HandState]:
     """Yields one gesture, turned, mirrored, shaken and cut as a person and a tracker do it."""
-    filmed = FISTS if name == "fist" else ()
-    spans = [span for span in filmed if span[1] - span[0] > 20]
-    span = spans[int(rng.integers(len(spans)))] if spans else None
+    span = FISTS[int(rng.integers(len(FISTS)))] if name == "fist" else None
     mirror, tilt = rng.random() < 0.5, rng.uniform(-0.35, 0.35)
     palm, noise, at = rng.uniform(0.18, 0.4), rng.uniform(0, 2), rng.uniform(0.35, 0.65, 2)
     begin = int(rng.integers(1000))

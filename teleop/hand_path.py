@@ -17,7 +17,7 @@ JUMP_DEPTH = 0.25  # of the depth, likewise; a hand that closes looks a tenth fa
 FAST_PINCH = 3.0
 """Palm lengths/s between thumb and index: above, what looks like depth is the fingers."""
 _FAST_S = 0.1  # and for so long after
-_FORGET_S = 3.0  # in which what was taken for the fingers is made up for, but for 1/e
+_FORGET_S = 0.3  # in which what was taken for the fingers is made up for, but for 1/e
 
 
 class HandPath:
@@ -28,8 +28,11 @@ class HandPath:
     """
 
     def __init__(self) -> None:
-        self._place = OneEuro(4.0, 20.0)  # (2,) m across the picture
+        self._place = OneEuro(6.0, 40.0)  # (2,) m across the picture
         self._depth = OneEuro(2.0, 3.0)  # (1,) m along it
+        # By which movement across the picture is measured: calmer, for moving fingers look like
+        # depth, and would move the arm sideways.
+        self._scale = OneEuro(1.0, 1.0)  # (1,) m
         self._pinch = OneEuro(2.0, 2.0)  # (1,) palm lengths
         self.reset()
 
@@ -59,15 +62,15 @@ class HandPath:
         return self._way
 
     def _anew(self, depth: float) -> None:
-        self._place.reset()
-        self._depth.reset()
+        for smooth in (self._place, self._depth, self._scale):
+            smooth.reset()
         self._leaked = 0.0  # m of depth that were the fingers'
         self._held = depth  # m, about which the hand may move without effect
 
     def _seen_at(self, pose: HandPose, time: float) -> Vector:
         """Returns (3,) [m] where a look shows the hand."""
         depth = float(self._depth(np.array([pose.depth - self._leaked]), time)[0])
-        place = self._place(pose.offset * depth, time)
+        place = self._place(pose.offset * self._scale(np.array([pose.depth]), time), time)
         # Play, as between gear wheels: no step where it ends.
         self._held = float(np.clip(self._held, depth - DEPTH_DEAD_M, depth + DEPTH_DEAD_M))
         return np.array([place[0], place[1], DEPTH_GAIN * self._held])

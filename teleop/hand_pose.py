@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from demoloop.teleop.hand_state import (
@@ -18,7 +19,7 @@ from demoloop.teleop.person import Person
 
 FOCAL = 0.866
 """Focal length in picture widths: a webcam sees about 60 degrees. An error here is one of gain."""
-_LINES = np.triu_indices(len(PALM), 1)  # the ten between two points of the palm
+_NEAREST, _FARTHEST = 0.1, 3.0  # m
 
 
 @dataclass(frozen=True)
@@ -34,30 +35,32 @@ class HandPose:
 def measure(state: HandState, person: Person) -> HandPose:
     """Measures a hand, by a pin-hole camera and the person's palm.
 
-    Each line between two points of the palm, as long as the person's is and foreshortened as the
-    tracker says this one is, tells a depth by how long it is in the picture; the median counts. Of
-    the ways tried (least squares over the five points, perspective-n-point, the bones of all
-    fingers) this is the one into which moving fingers leak least.
+    The palm as the tracker says it is bent and turned, made as large as the person's, is put where
+    the picture shows it: Terzakis, Lourakis 2020, "A consistently fast and globally optimal
+    solution to the perspective-n-point problem". Of the ways tried (least squares over the five
+    points, the person's stiff palm, lines between them, the bones of all fingers) moving fingers
+    leak least into it.
     """
-    pixels, metres = state.pixels(), state.metres()
-    flat = pixels[list(PALM)]
-    middle = flat.mean(axis=0)
-    known = _lengths(np.asarray(person.palm))  # (10,) m
-    solid = metres[list(PALM)]
-    # Edge on, the quotient means nothing, but it is one.
-    shown = np.maximum(_lengths(solid[:, :2]) / np.maximum(_lengths(solid), 1e-6), 0.05)
-    depth = np.median(FOCAL * state.width * known * shown / np.maximum(_lengths(flat), 1e-3))
+    pixels = state.pixels()
+    flat, solid = pixels[list(PALM)], state.metres()[list(PALM)]
+    solid = solid - solid.mean(axis=0)
+    large = np.linalg.norm(person.palm) / max(float(np.linalg.norm(solid)), 1e-6)
+    seen = (flat - (state.width / 2, state.height / 2)) / (FOCAL * state.width)
     across = pixels[PINKY_ROOT] - pixels[INDEX_ROOT]
     return HandPose(
-        offset=(middle - (state.width / 2, state.height / 2)) / (FOCAL * state.width),
-        depth=float(np.clip(depth, 0.1, 3.0)),
+        offset=seen.mean(axis=0),
+        depth=_depth(solid * large, seen),
         roll=float(np.arctan2(across[1], across[0])),
         pinch=pinch_of(state),
     )
 
 
-def _lengths(points: Vector) -> Vector:
-    """Returns how long the lines between points (5, k) are, (10,)."""
-    first, second = _LINES
-    lengths: Vector = np.linalg.norm(points[first] - points[second], axis=1)
-    return lengths
+def _depth(palm: Vector, seen: Vector) -> float:
+    """Returns how far [m] `palm` (5, 3) [m] is that is `seen` (5, 2) focal lengths off."""
+    try:
+        _, _, place = cv2.solvePnP(palm, seen, np.eye(3), None, flags=cv2.SOLVEPNP_SQPNP)
+    except cv2.error:
+        place = None
+    if place is None or not np.isfinite(place[2, 0]):  # no hand looks so: all points in one
+        return _FARTHEST
+    return float(np.clip(place[2, 0], _NEAREST, _FARTHEST))

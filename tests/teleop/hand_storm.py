@@ -11,8 +11,14 @@ from tests.teleop.hand_shapes import FPS, HEIGHT, WIDTH, bent, nobody, recorded,
 from demoloop.teleop.gestures import Gestures
 from demoloop.teleop.hand_state import HandState
 
-# Frames of the film in which the hand is a fist, or nearly: by eye.
-FISTS = ((250, 285), (603, 620))
+# Frames of the film in which the hand is a fist, and in which it is one or on the way: by eye.
+FISTS = ((256, 279), (607, 620))
+_NEARLY_FISTS = ((250, 285), (603, 620))
+# In which it is open, or nearly: by eye, to about four frames.
+_NEARLY_OPEN = (
+    *((0, 13), (33, 54), (76, 101), (126, 150), (180, 204), (230, 254), (281, 309), (334, 356)),
+    *((382, 408), (430, 452), (478, 504), (526, 548), (574, 605)),
+)
 _SEGMENT = 150  # frames of one manner
 
 
@@ -73,9 +79,12 @@ def _filmed(rng: np.random.Generator, number: int) -> Iterator[Scene]:
         pixels += rng.normal(0, noise, pixels.shape)
         metres[:, :2] = metres[:, :2] @ rotation
         metres += rng.normal(0, noise * 4e-4, metres.shape)
-        is_fist = any(first <= frame <= last for first, last in FISTS)
         state = state_of(pixels / (WIDTH, HEIGHT), metres, number + k)
-        yield Scene(state, not is_fist, is_fist)
+        yield Scene(state, _is_in(frame, _NEARLY_OPEN), _is_in(frame, _NEARLY_FISTS))
+
+
+def _is_in(frame: int, spans: tuple[tuple[int, int], ...]) -> bool:
+    return any(first <= frame <= last for first, last in spans)
 
 
 def _fidgeting(rng: np.random.Generator, number: int) -> Iterator[Scene]:
