@@ -32,6 +32,7 @@ AGAIN_S = 1.5
 MIN_PALM = 0.15
 """Of the picture's height: smaller hands were misread on 4 of 40 photographs."""
 _FLICKER_S = 0.1  # a shape may be missed for so long while it is held
+_FACING = np.cos(np.radians(50))  # how far from the camera's axis an open palm may be turned
 _UPRIGHT = np.cos(np.radians(35))  # how far from the vertical a thumb may point
 
 # Of each finger but the thumb: root, middle joint, last joint, tip.
@@ -56,7 +57,7 @@ def shape_of(state: HandState) -> Name:
     is_out = [finger == "out" for finger in fingers]
     is_in = [finger == "in" for finger in fingers]
     if all(is_out):
-        is_open = _is_thumb_aside(hand) and pinch_of(state) > 0.45
+        is_open = _is_thumb_aside(hand) and pinch_of(state) > 0.45 and _is_facing(hand)
         return "open_palm" if is_open else "none"
     if all(is_in):
         thumb = _thumb_direction(state, hand, palm)
@@ -140,6 +141,12 @@ def _is_thumb_aside(hand: Vector) -> bool:
     tip = float(np.linalg.norm(hand[THUMB_TIP] - hand[PINKY_ROOT]))
     root = float(np.linalg.norm(hand[2] - hand[PINKY_ROOT]))
     return tip > 1.1 * root
+
+
+def _is_facing(hand: Vector) -> bool:
+    """Whether palm or back is turned to the camera: a hand seen from its edge shows nothing."""
+    normal = np.cross(hand[INDEX_ROOT] - hand[WRIST], hand[PINKY_ROOT] - hand[WRIST])
+    return abs(float(normal[2])) > _FACING * max(float(np.linalg.norm(normal)), 1e-9)
 
 
 def _thumb_direction(

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from tests.teleop.hand_shapes import FPS, SHAPES, clip_states, nobody, shaped
+from tests.teleop.hand_shapes import (
+    FPS,
+    SHAPES,
+    clip_states,
+    nobody,
+    recorded,
+    shaped,
+    state_of,
+)
 from tests.teleop.hand_storm import false_commands
 
 from demoloop.teleop.gestures import AGAIN_S, HOLD_S, Gestures, Name, shape_of
@@ -32,6 +41,16 @@ def test_filmed_palm_and_fist_are_recognised() -> None:
     assert set(shapes) == {"open_palm", "fist", "none"}
     assert set(shapes[:10]) == {"open_palm"}
     assert set(shapes[260:280]) == {"fist"}
+
+
+@pytest.mark.parametrize(("turned", "shape"), [(0.6, "open_palm"), (1.2, "none")])
+def test_an_open_hand_seen_from_its_edge_shows_nothing(turned: float, shape: str) -> None:
+    flat, world = recorded("clip")
+    aside = flat[300].mean(axis=0)
+    cos, sin = np.cos(turned), np.sin(turned)
+    seen = (flat[300] - aside) * (cos, 1.0) + aside
+    solid = world[300] @ np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
+    assert shape_of(state_of(seen, solid, 0)) == shape
 
 
 @pytest.mark.parametrize("name", COMMANDS)

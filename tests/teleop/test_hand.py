@@ -24,7 +24,8 @@ from demoloop.robot.arms.so101 import ARM
 from demoloop.teleop import TeleopError
 from demoloop.teleop.cartesian import Cartesian
 from demoloop.teleop.hand import HandDevice
-from demoloop.teleop.hand_pose import FOCAL, measure
+from demoloop.teleop.hand_path import DEPTH_DEAD_M, DEPTH_GAIN, HandPath
+from demoloop.teleop.hand_pose import FOCAL, HandPose, measure
 from demoloop.teleop.hand_state import PALM, HandState, Vector
 from demoloop.teleop.motion import Motion
 from demoloop.teleop.person import Person
@@ -102,6 +103,36 @@ def test_moving_fingers_move_the_arm_little() -> None:
     moved = followed(clip_states())
     assert np.std(depth) > 0.04  # what they look like
     assert np.std(moved[:, 0]) < 0.01
+
+
+def way(depth: Vector, pinch: Vector) -> Vector:
+    """Where a hand in the middle of the picture goes (n, 3), camera axes, so far and so pinched."""
+    path, middle = HandPath(), np.zeros(2)
+    looks = zip(depth.tolist(), pinch.tolist(), strict=True)
+    return np.array([path(HandPose(middle, d, 0.0, p), n / FPS) for n, (d, p) in enumerate(looks)])
+
+
+def test_a_quick_pinch_that_looks_like_depth_moves_the_arm_later_and_less_at_once() -> None:
+    depth = np.repeat([0.7, 0.76], [30, 6])  # the hand looks farther as it closes
+    closed, still = np.repeat([1.0, 0.1], [29, 7]), np.full(36, 1.0)
+    assert abs(way(depth, closed)[-2, 2]) < 0.003 < 0.01 < way(depth, still)[-2, 2]
+
+
+def test_errors_of_depth_do_not_add_up() -> None:
+    """Closed quickly and opened slowly, over and over: the hand is where it was."""
+    once = np.concatenate([[0.7, 0.76], np.linspace(0.76, 0.7, 20)])
+    pinch = np.concatenate([[1.0, 0.1], np.linspace(0.1, 1.0, 20)])
+    depths, pinches = np.tile(once, 20), np.tile(pinch, 20)
+    gone = way(np.append(depths, np.full(60, 0.7)), np.append(pinches, np.ones(60)))
+    assert abs(gone[-1, 2]) <= DEPTH_GAIN * DEPTH_DEAD_M
+
+
+def test_any_points_at_all_are_measured() -> None:
+    rng = np.random.default_rng(5)
+    hands = [(np.full((21, 2), 0.5), np.zeros((21, 3)))]  # all in one
+    hands += [(rng.random((21, 2)), rng.normal(0, 0.1, (21, 3))) for _ in range(300)]
+    poses = [measure(state_of(*points, 0), Person()) for points in hands]
+    assert all(0.1 <= pose.depth <= 3.0 for pose in poses)
 
 
 @pytest.mark.parametrize("view", ["opposite", "behind", "above"])
