@@ -136,7 +136,8 @@ def film(bars: Bars, path: Path) -> None:
     middles = middles_of(track(Movement.standing(count).applied(map(decoded, pictures))))
     movement = Movement.swinging(count)
     states = track(movement.applied(map(decoded, pictures)))
-    bars.least("film: pictures with a hand", 100 * np.mean([s.has_hand for s in states]), 95, " %")
+    hits = 100 * float(np.mean([s.has_hand for s in states]))
+    bars.least("film: pictures with a hand", hits, 95, " %")
     truth, found = movement.truth(middles), followed(states)
     half = count // 2
     for name, bar in FLAWS.items():
@@ -199,7 +200,7 @@ def commands(bars: Bars, minutes: float) -> None:
 
 def main() -> int:
     """Measures; 1 when a bar is missed, 2 without the means."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--film", type=Path, default=FILM)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--minutes", type=float, default=10.0)

@@ -146,7 +146,7 @@ def _is_thumb_aside(hand: Vector) -> bool:
 def _is_facing(hand: Vector) -> bool:
     """Whether palm or back is turned to the camera: a hand seen from its edge shows nothing."""
     normal = np.cross(hand[INDEX_ROOT] - hand[WRIST], hand[PINKY_ROOT] - hand[WRIST])
-    return abs(float(normal[2])) > _FACING * max(float(np.linalg.norm(normal)), 1e-9)
+    return bool(abs(normal[2]) > _FACING * np.linalg.norm(normal))
 
 
 def _thumb_direction(
