@@ -23,7 +23,8 @@ from demoloop.robot import Action, Observation
 from demoloop.robot.arms import ARMS
 from demoloop.sim.robot import SimRobot
 from demoloop.teleop.by_hand import ByHand
-from demoloop.teleop.hand import DEPTH_DEAD_M, DEPTH_GAIN, HandDevice
+from demoloop.teleop.hand import HandDevice
+from demoloop.teleop.hand_path import DEPTH_DEAD_M, DEPTH_GAIN
 from demoloop.teleop.hand_pose import FOCAL
 from demoloop.teleop.hand_state import HandState, pinch_of
 from demoloop.teleop.person import Person as Learned
