@@ -107,7 +107,8 @@ def panel(bars: Bars, film: Path, seconds: float, pictures: str) -> None:
         (found,) = re.findall(r"hand in (\d+) of (\d+) pictures", noted)
         num_hands, num_pictures = map(int, found)
         bars.least("panel: knocks on purpose that the fence saw (datagram, name)", len(knocks), 2)
-        bars.most(f"panel: packets that left ({', '.join(sorted(set(fence.seen)))})",
+        names = ", ".join(sorted(set(fence.seen)))
+        bars.most(f"panel: packets of page, server and tracker that left ({names})",
                   len(fence.seen), 0)  # fmt: skip
         bars.most(f"panel: requests of the page elsewhere, of {told['asked']}",
                   len(told["strangers"]), 0)  # fmt: skip

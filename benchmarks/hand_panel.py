@@ -26,6 +26,21 @@ from shut_in import knock
 ROOT = Path(__file__).parents[1]
 SIZE = (640, 360)
 _KNOCKED = "knocked"
+_NOWHERE = "http://127.0.0.1:9"
+# What a browser asks of its maker by itself, whatever page it shows (updates, sign-in, hints, words
+# for forms), is switched off or sent nowhere: what is left is the page's and ours.
+_SILENT = (
+    "--disable-sync",
+    "--disable-extensions",
+    "--disable-component-extensions-with-background-pages",
+    "--disable-domain-reliability",
+    "--disable-features=OptimizationHints,AutofillServerCommunication,NetworkTimeServiceQuerying",
+    f"--gaia-url={_NOWHERE}",
+    f"--google-apis-url={_NOWHERE}",
+    f"--component-updater=url-source={_NOWHERE}",
+    f"--gcm-checkin-url={_NOWHERE}",
+    f"--gcm-registration-url={_NOWHERE}",
+)
 
 
 def load(path: Path) -> ModuleType:
@@ -113,6 +128,7 @@ def main(film: Path, out: Path, seconds: float, pictures: Path | None) -> int:
         camera = Path(folder, "camera.mjpeg")
         as_camera(film, camera)
         flags = (
+            *_SILENT,
             "--use-fake-ui-for-media-stream",
             "--use-fake-device-for-media-stream",
             f"--use-file-for-fake-video-capture={camera}",

@@ -111,7 +111,7 @@ def knock() -> None:
 
 
 def told(frame: bytes) -> str:
-    """Returns what an Ethernet frame is: `udp 192.0.2.1:9`."""
+    """Returns what an Ethernet frame is: `udp 192.0.2.1:9`, or which name it asks for."""
     kind = int.from_bytes(frame[12:14], "big")
     if kind != 0x0800:
         return f"ethertype {kind:#06x}"
@@ -119,4 +119,15 @@ def told(frame: bytes) -> str:
     header = 4 * (packet[0] & 15)
     name = {1: "icmp", 6: "tcp", 17: "udp"}.get(packet[9], f"protocol {packet[9]}")
     port = int.from_bytes(packet[header + 2 : header + 4], "big")
+    if name == "udp" and port == 53:
+        return f"look-up of {_asked(packet[header + 8 :])}"
     return f"{name} {socket.inet_ntoa(packet[16:20])}:{port}"
+
+
+def _asked(query: bytes) -> str:
+    """Returns the first name of a DNS query (RFC 1035, 4.1.2)."""
+    labels, at = [], 12
+    while at < len(query) and (length := query[at]):
+        labels.append(query[at + 1 : at + 1 + length].decode(errors="replace"))
+        at += 1 + length
+    return ".".join(labels)
