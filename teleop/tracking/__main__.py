@@ -1,6 +1,7 @@
 """The tracker's process: pictures in, `HandState`s out. Ends when its standard input does.
 
-`python -m demoloop.teleop.tracking FOLDER [SOURCE]`, started by `Tracker`. Opens no socket.
+`python -m demoloop.teleop.tracking FOLDER [SOURCE]`, started by `Tracker`. The kernel refuses it
+sockets: what it sees goes to whoever asked and nowhere else.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import cv2
 from demoloop.robot import DemoloopError
 from demoloop.teleop.tracking.landmarker import Landmarker
 from demoloop.teleop.tracking.line import Trouble, write_answer
+from demoloop.teleop.tracking.seal import refuse_sockets
 from demoloop.teleop.tracking.sources import open_source
 
 
@@ -33,6 +35,7 @@ def main(folder: Path, source: str) -> None:
         write_answer(answers, Trouble(sentence))
 
     try:
+        refuse_sockets()
         with Landmarker(folder) as landmarker:
             if not source:
                 say("")  # ready; otherwise the first picture says so

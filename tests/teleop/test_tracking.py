@@ -196,3 +196,17 @@ def test_a_package_that_is_not_the_known_one_is_refused(
     with pytest.raises(TeleopError, match="is not the file that is known"):
         fetch_tracker(tmp_path / "cache" / "hand")
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_the_kernel_refuses_the_trackers_process_a_socket(tracker: Tracker) -> None:
+    """Its library would look up play.googleapis.com after some seconds."""
+    status = Path(f"/proc/{tracker.pid}/status").read_text("ascii")
+    assert "\nSeccomp:\t2\n" in status
+    words = "refuse_sockets(); import socket; socket.socket()"
+    tried = subprocess.run(
+        [sys.executable, "-c", f"from demoloop.teleop.tracking.seal import *; {words}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "PermissionError" in tried.stderr
