@@ -43,7 +43,7 @@ class Cursor:
         """Returns a point once, when the finger has stayed there for 0.6 s, else None."""
         if state is None or shape_of(state) != "pointing":
             if time - self._seen_at > _GAP_S:
-                self.at, self.progress, self._anchor, self._is_done = None, 0.0, None, False
+                self.at, self.progress, self._anchor = None, 0.0, None
             return None
         tip = np.asarray(state.landmarks, np.float64)[INDEX_TIP]
         if not self._is_direct:
