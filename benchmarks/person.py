@@ -60,6 +60,7 @@ class Fingers(Protocol):
 
     device: str
     is_engaged: bool  # whether the arm follows, as whoever looks has to say
+    hint: str  # what the device says would help
 
     def state(self, wish: Wish, time: float) -> object:
         """Returns what the device reports now."""

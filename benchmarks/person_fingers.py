@@ -26,7 +26,7 @@ class Remembered:
     """What was asked for lately: rates with their times."""
 
     def __init__(self) -> None:
-        self.is_engaged = False
+        self.is_engaged, self.hint = False, ""
         self._asked: deque[tuple[float, Vector, float]] = deque(maxlen=64)
 
     def note(self, time: float, velocity: Vector, turning: float) -> None:

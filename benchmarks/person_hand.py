@@ -23,7 +23,7 @@ from demoloop.robot import Action, Observation
 from demoloop.robot.arms import ARMS
 from demoloop.sim.robot import SimRobot
 from demoloop.teleop.by_hand import ByHand
-from demoloop.teleop.hand import HandDevice
+from demoloop.teleop.hand import NOT_MET, HandDevice
 from demoloop.teleop.hand_path import DEPTH_DEAD_M, DEPTH_GAIN
 from demoloop.teleop.hand_pose import FOCAL
 from demoloop.teleop.hand_state import HandState, pinch_of
@@ -58,9 +58,10 @@ class HandFingers(Remembered):
     _AWAY_M_S = 0.4  # along it, where three times the way is needed
     _BACK_M_S = 0.6
     _WRIST_RAD_S, _REACH_RAD = 1.5, 1.0
-    _NEAR_M, _FAR_M = 0.42, 1.15
+    _NEAR_M, _FAR_M = 0.42, 0.88
     _FINGERS_S = 4.0  # openings a second: half of it is 0.1 s
     _LATE_S = 0.12  # of tracker and filters
+    _READ_S = 0.7
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,6 +74,7 @@ class HandFingers(Remembered):
         self._opening = 0.45  # as wanted of the gripper, and the fingers' own
         self._fingers = 1.0
         self._away_held = 0.0  # m, of the play in which the arm does not follow
+        self._sought, self._sought_since = 0.0, 0.0
         self._time = 0.0
         self._is_back = True  # whether it is on its way to where there is room, released
         self._has_begun = False
@@ -95,10 +97,22 @@ class HandFingers(Remembered):
             self._is_back = self._is_at_an_end(velocity, turning)
         # Nobody needs a palm where there is a key; the first time there is nothing to hold on to.
         wanted = self._opening if self._has_begun else 1.0
+        wanted = self._sought if self._is_sought(time) else wanted
         most = self._FINGERS_S * dt
         self._fingers += float(np.clip(wanted - self._fingers, -most, most))
         self.note(time, velocity, turning)
         return HandShown(self._picture(), self._warp(), key)
+
+    def _is_sought(self, time: float) -> bool:
+        """Says whether the gripper waits for these fingers, which then close and open to meet it.
+
+        It does when the hand was lost while they moved. Whoever reads that needs a moment.
+        """
+        if not (self.is_engaged and self.hint == NOT_MET):
+            self._sought_since, self._sought = time, 0.0
+        elif self._fingers <= 0.02 or self._fingers >= 0.98:
+            self._sought = 1.0 if self._fingers <= 0.02 else 0.0
+        return time - self._sought_since > self._READ_S
 
     def moved(self, since: float) -> tuple[Vector, float]:
         """What was asked for, seen through a camera and a tracker."""
@@ -108,7 +122,7 @@ class HandFingers(Remembered):
         """Moves the hand as the gripper shall; returns how that is thought to move [m/s, rad/s]."""
         way = np.where(np.abs(wish.way) < (0.002 if wish.is_careful else 0.006), 0.0, wish.way)
         across = np.clip(3.5 * way[1:], -self._HAND_M_S, self._HAND_M_S)
-        away = float(np.clip(3.5 * way[0] / DEPTH_GAIN, -self._AWAY_M_S, self._AWAY_M_S))
+        away = float(np.clip(2.2 * way[0] / DEPTH_GAIN, -self._AWAY_M_S, self._AWAY_M_S))
         turning = float(np.clip(2.5 * wish.turn, -1, 1)) * self._WRIST_RAD_S
         turning = turning if abs(wish.turn) > 0.05 else 0.0
         depth = self._hand[2] + away * dt
@@ -135,7 +149,7 @@ class HandFingers(Remembered):
     def _room(self, wish: Wish) -> Vector:
         """Returns the place (3,) m, in axes of the camera, from which a hand gets far enough."""
         forward = float(np.clip(wish.way[0] / 0.06, -1, 1))
-        return np.array([-0.02, 0.03, 0.7 - 0.2 * forward])
+        return np.array([-0.02, 0.03, 0.64 - 0.16 * forward])
 
     def _is_at_an_end(self, velocity: Vector, turning: float) -> bool:
         """Says whether the hand leaves the picture, the arm's length, or what a wrist can do."""
@@ -221,7 +235,7 @@ class BareHanded:
 
     def decide(self, observation: Observation) -> Action:
         """The person shows, the arm's agent decides."""
-        self._fingers.is_engaged = self._device.is_engaged
+        self._fingers.is_engaged, self._fingers.hint = self._device.is_engaged, self._device.hint
         shown = self._person.state()
         assert isinstance(shown, HandShown)
         self._seen.take(shown, observation.time)

@@ -117,6 +117,7 @@ class Sitting:
                 break
             believed.take(told["frame"])
             fingers.is_engaged = bool(told["frame"]["engaged"])
+            fingers.hint = str(told["frame"]["status"])
             self._hands.do(person.state())
             num_looks += 1
             if num_looks == 120 and self.told.num_tries == 1:

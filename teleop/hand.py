@@ -34,6 +34,7 @@ _ROLL_SIGN: dict[View, float] = {"opposite": 1.0, "behind": -1.0, "above": 1.0}
 
 LOST_S = 0.2
 _PICK_UP = 0.08  # openings: so near must the pinch come to the gripper to work it again
+NOT_MET = "the gripper waits: pinch or open your fingers as far as it is open, and it follows"
 _DARK = 40.0  # mean brightness, of 255
 
 
@@ -138,6 +139,8 @@ class HandDevice:
             if state.brightness < _DARK:
                 return "too dark to see a hand; switch a light on"
             return "no hand in the picture; hold it up to the camera"
+        if self._is_engaged and not self._has_picked_up:
+            return NOT_MET
         if palm_share(state) < MIN_PALM:
             return "the hand is far away; bring it nearer to the camera"
         return ""

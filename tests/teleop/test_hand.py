@@ -23,7 +23,7 @@ from tests.teleop.hands import look
 from demoloop.robot.arms.so101 import ARM
 from demoloop.teleop import TeleopError
 from demoloop.teleop.cartesian import Cartesian
-from demoloop.teleop.hand import HandDevice
+from demoloop.teleop.hand import NOT_MET, HandDevice
 from demoloop.teleop.hand_path import DEPTH_DEAD_M, DEPTH_GAIN, HandPath
 from demoloop.teleop.hand_pose import FOCAL, HandPose, measure
 from demoloop.teleop.hand_state import PALM, HandState, Vector
@@ -271,9 +271,11 @@ def test_a_gripper_that_is_taken_over_stays_until_the_pinch_has_met_it() -> None
     watched = Watched()
     watched.device.begin(0.43)
     watched.device.engage()
-    opened = [watched.show(shaped("open_palm", n)).opening for n in range(20)]
-    assert opened == [0.43] * 20
+    opened = [watched.show(shaped("open_palm", n)) for n in range(20)]
+    assert {motion.opening for motion in opened} == {0.43}
+    assert opened[-1].status == NOT_MET
     pinched = [watched.show(bent((0.75, 0.2, 0.2, 0.2), 0.4, n)) for n in range(20, 50)]
     again = watched.show_all(shaped("open_palm", n) for n in range(50, 80))
     assert pinched[-1].opening is not None and pinched[-1].opening != 0.43
+    assert not pinched[-1].status
     assert again.opening is not None and again.opening > 0.9
