@@ -167,7 +167,7 @@ def in_the_page(trials: int, seconds: float) -> tuple[list[float], float] | None
     with keyboard_recording() as address, chromium.Chromium() as page:
         page.send("Emulation.setFocusEmulationEnabled", enabled=True)
         page.open(address)
-        page.wait("document.body.dataset.agent")
+        page.wait("document.body && document.body.dataset.agent")
         page.wait("!document.querySelector('#about').textContent.includes('undefined')")
         time.sleep(STILL_S)
         page.js("document.dispatchEvent(new KeyboardEvent('keydown', {code: 'Space'}))")

@@ -166,7 +166,7 @@ class Run:
     def _tell(self, phase: Phase, problem: str) -> None:
         status = self._status
         progress = Progress(
-            phase=phase, task=status.policy, notes=(), agent=self.device, kept=status.num_successes,
+            phase=phase, task=status.policy, notes=(), agent=self.device, kept=status.num_over,
             wanted=status.num_episodes, episodes=(), drops={}, problem=problem,
             armed=status.state,
         )  # fmt: skip

@@ -103,9 +103,9 @@ export class Commands {
   }
 
   update() {
-    const { isDriving, phase } = this.state;
+    const { isDriving, isRun, phase } = this.state;
     const end = this.buttons.get("stop").querySelector("[data-t]");
-    end.dataset.t = phase === "countdown" ? "command.cancel" : "command.stop";
+    end.dataset.t = isRun ? "command.hold" : phase === "countdown" ? "command.cancel" : "command.stop";
     say(end, t(end.dataset.t));
     for (const command of COMMANDS) {
       const button = this.buttons.get(command.name);
