@@ -79,7 +79,7 @@ export class Marks {
     if (!at) return;
     element.style.left = `${at[0] * 100}%`;
     element.style.top = `${at[1] * 100}%`;
-    element.classList.toggle("leftwards", at[0] > 0.7); // its word would leave the picture
+    element.classList.toggle("leftwards", at[0] > 0.6); // its word would leave the picture
   }
 
   click({ offsetX, offsetY, currentTarget }) {
