@@ -7,20 +7,15 @@ prints as JSON which addresses the page asked.
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import cv2
+from panel import Recording, load, strangers
 from shut_in import knock
 
 ROOT = Path(__file__).parents[1]
@@ -43,16 +38,6 @@ _SILENT = (
 )
 
 
-def load(path: Path) -> ModuleType:
-    """Imports a file of the tests."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def as_camera(film: Path, out: Path) -> None:
     """Writes the film as Chromium's fake camera reads it: JPEGs in a row, at 30 a second."""
     capture = cv2.VideoCapture(str(film))
@@ -63,25 +48,6 @@ def as_camera(film: Path, out: Path) -> None:
                 return
             small = cv2.resize(image, SIZE, interpolation=cv2.INTER_AREA)
             file.write(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes())
-
-
-@contextmanager
-def recording(out: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The verb in a process of its own, and the address of its page."""
-    words = ["record", "--agent", "hand", "--robot", "sim", "--episodes", "1", "--out", str(out)]
-    words += ["--max-seconds", "3600", "--countdown-s", "0", "--panel.no-browser"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "demoloop", *words],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    try:
-        assert process.stdout is not None
-        yield process, process.stdout.readline().split()[1]
-    finally:
-        process.kill()
-        process.wait()
 
 
 def press(page: Any, code: str) -> None:
@@ -100,9 +66,11 @@ def teach(page: Any, address: str, seconds: float, pictures: Path | None) -> Non
     page.send("Emulation.setFocusEmulationEnabled", enabled=True)
     page.open(address)
     page.wait("document.body?.dataset.agent === 'hand'")
+    phase(page, "ready")
+    # What the device says stands above the button and moves it: a click must not come between.
+    page.wait("document.querySelector('#status').textContent")
     page.click("#webcam-start")
     page.wait("document.querySelectorAll('.landmarks circle').length === 21")
-    phase(page, "ready")
     press(page, "Space")
     phase(page, "recording")
     end, number = time.monotonic() + seconds, 0
@@ -133,18 +101,15 @@ def main(film: Path, out: Path, seconds: float, pictures: Path | None) -> int:
             "--use-fake-device-for-media-stream",
             f"--use-file-for-fake-video-capture={camera}",
         )
-        with recording(out) as (process, address), chromium.Chromium(flags=flags) as page:
+        words = ["--agent", "hand", "--episodes", "1", "--out", str(out)]
+        verb = Recording(*words, "--max-seconds", "3600", "--countdown-s", "0")
+        with verb as address, chromium.Chromium(flags=flags) as page:
             teach(page, address, seconds, pictures)
-            code = process.wait(60)
-            strangers = [url for url in page.requests if not _is_own(url, address)]
-            told = {"code": code, "asked": len(page.requests), "strangers": strangers}
+            code = verb.wait(60)
+            others = strangers(page.requests, address)
+            told = {"code": code, "asked": len(page.requests), "strangers": others}
             print(json.dumps({**told, "problems": page.problems}), flush=True)
     return code
-
-
-def _is_own(url: str, address: str) -> bool:
-    own = (address, address.replace("http", "ws", 1), "data:", "blob:", "about:")
-    return url.startswith(own)
 
 
 if __name__ == "__main__":

@@ -79,6 +79,12 @@ def load(path: Path) -> ModuleType:
     return module
 
 
+def strangers(requests: list[str], address: str) -> list[str]:
+    """Returns what a page asked of others than its own server at `address`."""
+    own = (address, address.replace("http", "ws", 1), "data:", "blob:", "about:")
+    return [url for url in requests if not url.startswith(own)]
+
+
 class Recording:
     """`with Recording("--agent", …) as address`: `record` in simulation, as another process."""
 
@@ -103,6 +109,10 @@ class Recording:
             self._log.seek(0)
             raise RuntimeError(f"the verb ended: {self._log.read()}")
         return said[1]
+
+    def wait(self, timeout_s: float) -> int:
+        """Returns the exit code of the verb, which ends by itself; raises TimeoutExpired."""
+        return self._process.wait(timeout_s)
 
     def __exit__(self, *_: object) -> None:
         with suppress(subprocess.TimeoutExpired):

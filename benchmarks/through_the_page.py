@@ -30,7 +30,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 from page_camera import BareHand
 from page_hands import Hands, Keys, Pad, Touch
-from panel import Recording, load
+from panel import Recording, load, strangers
 from person import Fingers, Person
 from person_fingers import KeyFingers, PhoneFingers, StickFingers
 from person_hand import HandFingers
@@ -180,13 +180,7 @@ def sit_down(device: str, count: int, out: Path) -> Told:
             sitting.photograph()
             raise
         told = sitting.told
-        told.requests = [
-            r
-            for r in page.requests
-            if not r.startswith(
-                (address, address.replace("http", "ws"), "data:", "blob:", "about:")
-            )
-        ]
+        told.requests = strangers(page.requests, address)
     told.load, told.took_s = os.getloadavg()[1], time.monotonic() - begun
     return told
 
